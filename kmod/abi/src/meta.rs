@@ -1,0 +1,176 @@
+// SPDX-License-Identifier: GPL-2.0 OR MIT
+//! The meta record: what an object carries about itself, in the last 512 bytes
+//! of its slot. The FOT grows down from it ([`crate::fot`]).
+
+use zerocopy::IntoBytes as _;
+use zerocopy_derive::{FromBytes, Immutable, IntoBytes, KnownLayout};
+
+use crate::{
+    checksum::crc32, layout::layout, FormatError, ObjectId, Rights, FORMAT_VERSION, MAX_DATA,
+};
+
+/// First word of a meta record: "TWZMETA1".
+pub const META_MAGIC: u64 = u64::from_le_bytes(*b"TWZMETA1");
+
+/// Object flags: they are part of what the id is made from.
+pub mod flags {
+    /// The contents never change, and the id covers them.
+    pub const IMMUTABLE: u32 = 1;
+    /// The bits that have a meaning.
+    pub const KNOWN: u32 = IMMUTABLE;
+}
+
+/// What an object is used for. An open set: an unknown kind is an object whose
+/// contents this code does not interpret.
+pub mod kind {
+    /// Bytes; a file.
+    pub const BYTES: u32 = 0;
+    /// A typed root, named by its fingerprint.
+    pub const TYPED: u32 = 1;
+    /// A view: an array of [`crate::ViewEntry`].
+    pub const VIEW: u32 = 2;
+    /// A directory of names: an array of [`crate::name::NamePage`].
+    pub const NAMES: u32 = 3;
+    /// A security context.
+    pub const CONTEXT: u32 = 4;
+}
+
+/// The meta record. Its first 128 bytes are written once, at creation, under a
+/// checksum; the words after them change while programs run and are accessed
+/// as single 8-byte atomics.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
+#[repr(C)]
+pub struct Meta {
+    /// [`META_MAGIC`].
+    pub magic: u64,
+    /// [`FORMAT_VERSION`] of the writer.
+    pub version: u32,
+    /// Incompat features of this object alone: none yet.
+    pub incompat: u32,
+    /// [`flags`].
+    pub flags: u32,
+    /// [`Rights`] that everybody has.
+    pub default_rights: u32,
+    /// [`kind`].
+    pub kind: u32,
+    /// Zero.
+    pub reserved0: u32,
+    /// The object's id, which is a hash of the next fields.
+    pub id: ObjectId,
+    /// What makes ids of equal objects differ.
+    pub nonce: [u8; 16],
+    /// The object that holds the owner's public key, or null.
+    pub owner: ObjectId,
+    /// SHA-256 of the data of an immutable object, else zero.
+    pub content: [u8; 32],
+    /// Fingerprint of the root's type, or 0 for bytes.
+    pub fingerprint: u64,
+    /// Zero.
+    pub reserved1: u32,
+    /// CRC-32 of all the bytes before it.
+    pub checksum: u32,
+    /// Bytes of data; atomic.
+    pub size: u64,
+    /// How far data and FOT have grown towards each other; atomic. See [`Bounds`].
+    pub bounds: u64,
+    /// Slot offset of the heap's header, or 0; atomic.
+    pub heap: u64,
+    /// Counts changes of meaning that no pointer shows (retarget); atomic.
+    pub generation: u64,
+    /// Zero.
+    pub reserved2: [u8; 352],
+}
+layout!(Meta, 512, 8, {
+    magic: 0, version: 8, incompat: 12, flags: 16, default_rights: 20, kind: 24, reserved0: 28,
+    id: 32, nonce: 48, owner: 64, content: 80, fingerprint: 112, reserved1: 120, checksum: 124,
+    size: 128, bounds: 136, heap: 144, generation: 152, reserved2: 160,
+});
+
+/// Bytes of the section that never changes.
+pub const SEALED_SECTION: usize = 128;
+
+/// Pages that the data and the FOT have taken of a slot, packed so that one
+/// compare-and-swap keeps them from meeting: data pages in the low half,
+/// FOT pages beyond the tail page in the high half.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Bounds {
+    /// Pages of data, counted from the one after the null page.
+    pub data_pages: u32,
+    /// Pages of FOT below the tail page.
+    pub fot_pages: u32,
+}
+
+impl Bounds {
+    /// From the word in [`Meta::bounds`].
+    pub const fn unpack(word: u64) -> Self {
+        Self { data_pages: word as u32, fot_pages: (word >> 32) as u32 }
+    }
+
+    /// To the word in [`Meta::bounds`].
+    pub const fn pack(self) -> u64 {
+        self.data_pages as u64 | (self.fot_pages as u64) << 32
+    }
+
+    /// Whether both fit in a slot, with the null page and the tail page.
+    pub const fn fits(self) -> bool {
+        self.data_pages as u64 + self.fot_pages as u64 + 2 <= crate::SLOT_PAGES
+    }
+}
+
+impl Meta {
+    /// The checksum of the section that never changes.
+    pub fn compute_checksum(&self) -> u32 {
+        crc32(&self.as_bytes()[..SEALED_SECTION - 4])
+    }
+
+    /// Whether these bytes are a meta record that this code may act on. Whether
+    /// the id was earned is `twz_core::ident`'s question.
+    pub fn check(&self) -> Result<(), FormatError> {
+        if self.magic != META_MAGIC {
+            return Err(FormatError::Magic { what: "meta record", found: self.magic });
+        }
+        if self.version == 0 || self.version > FORMAT_VERSION {
+            return Err(FormatError::Version { what: "object", found: self.version });
+        }
+        let computed = self.compute_checksum();
+        if computed != self.checksum {
+            let stored = self.checksum;
+            return Err(FormatError::Checksum { what: "meta record", stored, computed });
+        }
+        if self.incompat != 0 {
+            return Err(FormatError::Feature { unknown: self.incompat as u64 });
+        }
+        if self.reserved0 != 0 || self.reserved1 != 0 || self.reserved2 != [0; 352] {
+            return Err(FormatError::Reserved { what: "meta record" });
+        }
+        if self.flags & !flags::KNOWN != 0 {
+            return Err(FormatError::Range { what: "object flags", found: self.flags as u64 });
+        }
+        if !Rights(self.default_rights).check() {
+            let found = self.default_rights as u64;
+            return Err(FormatError::Range { what: "default rights", found });
+        }
+        if !self.id.is_valid() {
+            return Err(FormatError::Range { what: "object id", found: self.id.lo });
+        }
+        self.check_moving()
+    }
+
+    /// The words that change while programs run.
+    fn check_moving(&self) -> Result<(), FormatError> {
+        if self.size > MAX_DATA {
+            return Err(FormatError::Range { what: "object size", found: self.size });
+        }
+        if !Bounds::unpack(self.bounds).fits() {
+            return Err(FormatError::Range { what: "object bounds", found: self.bounds });
+        }
+        if self.heap != 0
+            && (self.heap < crate::DATA_START
+                || self.heap >= crate::TAIL_START
+                || self.heap % 64 != 0)
+        {
+            return Err(FormatError::Range { what: "heap offset", found: self.heap });
+        }
+        Ok(())
+    }
+}
