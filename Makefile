@@ -1,0 +1,58 @@
+# SPDX-License-Identifier: MIT OR Apache-2.0
+# The only door. Every target is a line or two; what is longer is in scripts/.
+# Each installs what it needs first, and is quick about it when nothing is missing.
+
+SHELL  := /bin/bash
+CARGO  ?= cargo
+TIME   ?= 60
+ONLY   ?=
+PREFIX ?= /usr/local
+LIBS   := -p twz-abi -p twz-core -p twz -p twz-derive
+
+export CARGO PREFIX DESTDIR
+
+.DEFAULT_GOAL := help
+.PHONY: help run test check bench fuzz miri msrv install clean
+
+help: ## show this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+run: ## build and take the tour: two programs, one pool, a name rebound while they run
+	@scripts/deps.sh build
+	$(CARGO) build --release -p twzd -p twz-examples
+	@scripts/run.sh
+
+test: ## every test there is; the last line says how many passed, failed and were skipped
+	@scripts/deps.sh build fuzz
+	@scripts/test.sh
+
+check: ## format, clippy and rustdoc with warnings denied, style and layering
+	@scripts/deps.sh build bench fuzz
+	$(CARGO) fmt --all --check
+	$(CARGO) clippy --workspace --all-targets -- -D warnings
+	RUSTDOCFLAGS='-D warnings' $(CARGO) doc --no-deps $(LIBS)
+	$(CARGO) test -p twz-tests --test style
+
+bench: ## the race against raw pointers and PMDK (ONLY=ptr|space for one of the two)
+	@scripts/deps.sh build bench
+	$(CARGO) run --release -p twz-bench -- $(ONLY)
+
+fuzz: ## fuzz every structure that comes from outside (TIME=seconds for each, 60)
+	@scripts/deps.sh build fuzz
+	@scripts/fuzz.sh $(TIME)
+
+miri: ## run the tests of the pure crates under Miri
+	@scripts/deps.sh build
+	@scripts/miri.sh
+
+msrv: ## build twz-abi and twz-core as the kernel will: rustc 1.85, core only
+	@scripts/deps.sh build
+	@scripts/msrv.sh && scripts/msrv.sh --self-test
+
+install: ## install twz, its manual and completions, and the library (PREFIX, DESTDIR)
+	@scripts/deps.sh build
+	$(CARGO) build --release -p twzd -p twz
+	@scripts/install.sh
+
+clean: ## remove everything that was built (not the cached trixie tree, not the fuzz corpus)
+	$(CARGO) clean

@@ -1,0 +1,78 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: MIT OR Apache-2.0
+# Installs the system packages that WHAT... needs, and only those that are missing:
+#   deps.sh build|bench|fuzz|msrv...
+# It looks for the commands and headers themselves, so it is instant when they
+# are there and never touches the network then.
+set -euo pipefail
+
+# need PACKAGE PROBE: a probe with a slash is a file, else a command.
+missing=()
+need() {
+    case $2 in
+        */*) [[ -e $2 ]] || missing+=("$1") ;;
+        *) command -v "$2" >/dev/null || missing+=("$1") ;;
+    esac
+}
+
+for what in "$@"; do
+    case $what in
+        build)
+            need gcc gcc
+            need libc6-dev /usr/include/stdlib.h
+            need pkg-config pkg-config
+            need make make
+            ;;
+        bench)
+            need gcc gcc
+            need libpmemobj-dev /usr/include/libpmemobj.h
+            need valgrind valgrind
+            ;;
+        fuzz) need g++ g++ ;;
+        msrv)
+            need mmdebstrap mmdebstrap
+            need debian-archive-keyring /usr/share/keyrings/debian-archive-keyring.gpg
+            # Without root, mmdebstrap unpacks in a user namespace.
+            ((EUID == 0)) || need uidmap newuidmap
+            ;;
+        *)
+            echo "deps.sh: no such thing as '$what' (build, bench, fuzz, msrv)" >&2
+            exit 2
+            ;;
+    esac
+done
+
+# Rust comes from rustup, not from apt: Debian's is older than the 1.88 we use.
+rust_advice="install a Rust toolchain, 1.88 or newer: https://rustup.rs (or: rustup update stable)"
+version=$("${CARGO:-cargo}" --version 2>/dev/null | awk '{ print $2 }') || true
+if [[ -z $version ]]; then
+    echo "deps.sh: cargo is missing; $rust_advice" >&2
+    exit 1
+fi
+if [[ $(printf '%s\n' 1.88.0 "${version%%-*}" | sort -V | head -n1) != 1.88.0 ]]; then
+    echo "deps.sh: cargo $version is too old; $rust_advice" >&2
+    exit 1
+fi
+
+((${#missing[@]})) || exit 0
+mapfile -t missing < <(printf '%s\n' "${missing[@]}" | sort -u)
+
+if ! command -v apt-get >/dev/null; then
+    echo "deps.sh: not a Debian; install what these Debian packages hold: ${missing[*]}" >&2
+    exit 1
+fi
+as_root=()
+if ((EUID != 0)); then
+    # Without a terminal there is nobody to ask for a password.
+    if ! command -v sudo >/dev/null || ! { [[ -t 0 ]] || sudo -n true 2>/dev/null; }; then
+        echo "deps.sh: missing packages, and no root to install them with. Run as root:" >&2
+        echo "    apt-get install ${missing[*]}" >&2
+        exit 1
+    fi
+    as_root=(sudo)
+fi
+
+echo "deps.sh: installing ${missing[*]}" >&2
+"${as_root[@]}" apt-get update -qq >&2
+"${as_root[@]}" env DEBIAN_FRONTEND=noninteractive \
+    apt-get install -y -qq --no-install-recommends "${missing[@]}" >&2

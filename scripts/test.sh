@@ -1,0 +1,57 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: MIT OR Apache-2.0
+# Every test, part by part, and one last line that sums them up:
+#   N passed, N failed, N skipped
+# A part that reports tests of its own (as cargo test does) counts as those;
+# any other counts as one. A part that exits 77 is skipped: named, not passed.
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+
+logs=${CARGO_TARGET_DIR:-target}/test-logs
+mkdir -p "$logs"
+passed=0 failed=0 skipped=0
+failures=() skips=()
+
+# tally LOG: what the "test result:" lines of a log add up to, as "PASS FAIL SKIP LINES".
+tally() {
+    awk '/^test result: / { pass += $4; fail += $6; skip += $8; lines++ }
+         END { print pass + 0, fail + 0, skip + 0, lines + 0 }' "$1"
+}
+
+# part NAME TITLE COMMAND...
+part() {
+    local name=$1 title=$2 log=$logs/$1.log status=0 pass fail skip lines
+    shift 2
+    printf '\n== %s\n' "$title"
+    "$@" 2>&1 | tee "$log" || status=${PIPESTATUS[0]}
+    read -r pass fail skip lines < <(tally "$log")
+    # A suite without a test in it is a failure that looks like a success.
+    if ((status == 0 && lines > 0 && pass + fail + skip == 0)); then status=1; fi
+    # A failure no test owns up to: it did not build, or it was no test suite.
+    if ((status != 0 && status != 77 && fail == 0)); then fail=1; fi
+    if ((status == 77)); then
+        skip=$((skip + 1))
+        skips+=("$name: $(grep -m1 SKIPPED "$log" || echo 'no reason given')")
+    elif ((lines == 0 && status == 0)); then
+        pass=1
+    fi
+    mapfile -t -O "${#skips[@]}" skips < <(sed -nE "s/^test (.*) \.\.\. ignored.*/$name: \1 (ignored)/p" "$log")
+    mapfile -t -O "${#failures[@]}" failures < <(sed -nE "s/^test (.*) \.\.\. FAILED$/$name: \1/p" "$log")
+    ((status == 0 || status == 77)) || failures+=("$name (exit $status, see $log)")
+    passed=$((passed + pass)) failed=$((failed + fail)) skipped=$((skipped + skip))
+}
+
+part workspace 'The workspace: unit, property, process and style tests' \
+    "${CARGO:-cargo}" test --workspace --exclude twz-bench --exclude twz-fuzz --no-fail-fast
+part msrv 'twz-abi and twz-core as the kernel builds them: rustc 1.85, core only' scripts/msrv.sh
+part msrv-refuses 'That this build refuses std, alloc and a newer Rust' scripts/msrv.sh --self-test
+part c-example 'The C examples, against an installed library' scripts/c-example.sh
+part fuzz 'A short fuzz of every target' scripts/fuzz.sh "${TWZ_FUZZ_SECONDS:-8}"
+part miri 'The pure crates under Miri' scripts/miri.sh
+
+echo
+((${#skips[@]} == 0)) || printf 'skipped  %s\n' "${skips[@]}"
+((${#failures[@]} == 0)) || printf 'FAILED   %s\n' "${failures[@]}"
+((passed > 0)) || echo "FAILED   no test ran at all"
+echo "$passed passed, $failed failed, $skipped skipped"
+((failed == 0 && passed > 0))
