@@ -1,2 +1,70 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Placeholder.
+//! Objects with 128-bit ids, pointers that outlive programs, and views resolved
+//! at the fault.
+//!
+//! A [`Space`] is a pool opened by this process. It makes and opens
+//! [`Object`]s, whose contents are typed ([`Persist`]); a [`Ptr`] in an object
+//! leads to a value in the same object or in another one, at whatever address
+//! either is mapped, in every process and after every restart.
+//!
+//! ```
+//! use twz::{Field, InitOptions, Persist, Ptr, Space, EmbeddedPool};
+//!
+//! #[derive(Persist)]
+//! #[repr(C)]
+//! struct Node {
+//!     value: Field<u64>,
+//!     next: Ptr<Node>,
+//! }
+//!
+//! # fn main() -> twz::Result<()> {
+//! # let dir = tempfile::tempdir().unwrap();
+//! # let path = dir.path().join("pool");
+//! EmbeddedPool::init(&path, &InitOptions::default())?;
+//! let space = Space::open(&path)?;
+//! let head = space.create(Node { value: Field::new(1), next: Ptr::null() })?;
+//! let tail = space.create(Node { value: Field::new(2), next: Ptr::null() })?;
+//! head.root().next.store(tail.root())?; // from one object into another
+//! space.bind("list", head.id())?;
+//!
+//! let list = space.open_name::<Node>("list")?;
+//! assert_eq!(list.root().next.lea()?.value.get(), 2);
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! What "safe" means here: no bits in an object, and nothing another process
+//! does to them, make this library read or write outside an object's data, or
+//! make a value that is not one of its type. What it does not mean: that a
+//! plain field stays the same while another process writes to it. Fields that
+//! change are [`Field`]s.
+#![deny(unsafe_code)]
+
+extern crate self as twz;
+
+pub mod backend;
+pub mod embedded;
+pub mod error;
+mod field;
+mod fot;
+mod heap;
+mod object;
+pub mod persist;
+mod ptr;
+mod raw;
+pub mod resolver;
+mod space;
+mod translate;
+mod view;
+
+pub use backend::{Backend, Binding, NewObject, ObjectStat, PoolInfo};
+pub use embedded::{EmbeddedPool, InitOptions};
+pub use error::{Error, Result};
+pub use field::Field;
+pub use object::{Object, Writer};
+pub use persist::Persist;
+pub use ptr::{Global, Ptr, PtrSlice};
+pub use space::{Choice, Space};
+pub use twz_abi::{ObjectId, PtrBits, Rights, meta::flags, meta::kind};
+pub use twz_derive::Persist;
+pub use view::View;

@@ -1,0 +1,156 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! The pool directory as a [`Backend`]: each method is the one beside it.
+
+use std::{
+    fs::File,
+    os::fd::{BorrowedFd, OwnedFd},
+};
+
+use nix::fcntl::{FcntlArg, fcntl};
+use twz_abi::{ObjectId, Rights};
+use twz_core::ident::Identity;
+
+use super::{EmbeddedPool, paths::ObjectPath, pool::CONTROL_OFFSET};
+use crate::{
+    backend::{Backend, Binding, Mapped, NewObject, ObjectStat, PoolInfo},
+    error::{Error, Result},
+    raw::SlotWindow,
+};
+
+impl Backend for EmbeddedPool {
+    fn info(&self) -> Result<PoolInfo> {
+        self.pool_info()
+    }
+
+    fn create(&self, new: &NewObject) -> Result<ObjectId> {
+        self.create_object(new)
+    }
+
+    fn adopt(&self, identity: &Identity, new: &NewObject) -> Result<ObjectId> {
+        self.adopt_object(identity, new)
+    }
+
+    fn stat(&self, id: ObjectId) -> Result<ObjectStat> {
+        self.stat_object(id)
+    }
+
+    fn list(&self, visit: &mut dyn FnMut(ObjectId) -> Result<()>) -> Result<()> {
+        self.list_objects(visit)
+    }
+
+    fn resize(&self, id: ObjectId, size: u64) -> Result<()> {
+        self.resize_object(id, size)
+    }
+
+    fn delete(&self, id: ObjectId) -> Result<()> {
+        self.delete_object(id)
+    }
+
+    fn copy(&self, source: ObjectId, new: &NewObject) -> Result<ObjectId> {
+        self.copy_object(source, new)
+    }
+
+    fn read(&self, id: ObjectId, offset: u64, into: &mut [u8]) -> Result<()> {
+        self.read_object(id, offset, into)
+    }
+
+    fn write(&self, id: ObjectId, offset: u64, from: &[u8]) -> Result<()> {
+        self.write_object(id, offset, from)
+    }
+
+    fn sync(&self, id: ObjectId) -> Result<()> {
+        for path in [ObjectPath::data(id), ObjectPath::tail(id)] {
+            let file = File::from(self.open_file(id, &path, false)?);
+            file.sync_all().map_err(Error::at("sync", path.within(&self.root)))?;
+        }
+        Ok(())
+    }
+
+    fn lookup(&self, path: &str) -> Result<Binding> {
+        self.lookup_name(path)
+    }
+
+    fn bind(&self, path: &str, id: ObjectId, replace: bool) -> Result<()> {
+        self.bind_name(path, id, replace)
+    }
+
+    fn unbind(&self, path: &str) -> Result<()> {
+        self.unbind_name(path)
+    }
+
+    fn rename(&self, from: &str, to: &str) -> Result<()> {
+        self.rename_name(from, to)
+    }
+
+    fn make_dir(&self, path: &str) -> Result<()> {
+        self.make_name_dir(path)
+    }
+
+    fn remove_dir(&self, path: &str) -> Result<()> {
+        self.remove_name_dir(path)
+    }
+
+    fn read_dir(
+        &self,
+        path: &str,
+        visit: &mut dyn FnMut(&str, Binding) -> Result<()>,
+    ) -> Result<()> {
+        self.read_name_dir(path, visit)
+    }
+
+    fn bump_generation(&self) -> Result<()> {
+        self.bump()
+    }
+
+    fn control(&self) -> Option<(BorrowedFd<'_>, i64)> {
+        Some((self.control_file(), CONTROL_OFFSET as i64))
+    }
+
+    fn map(&self, id: ObjectId, window: &SlotWindow<'_>, wanted: Rights) -> Result<Mapped> {
+        self.map_object(id, window, wanted)
+    }
+
+    fn map_fot(
+        &self,
+        id: ObjectId,
+        window: &SlotWindow<'_>,
+        from: u32,
+        pages: u32,
+        rights: Rights,
+    ) -> Result<u32> {
+        self.map_more_fot(id, window, from, pages, rights)
+    }
+
+    fn size(&self, id: ObjectId) -> Result<u64> {
+        self.data_size(id)
+    }
+
+    fn open_data(&self, id: ObjectId, write: bool) -> Result<OwnedFd> {
+        self.open_file(id, &ObjectPath::data(id), write)
+    }
+
+    fn lock(&self, id: ObjectId) -> Result<OwnedFd> {
+        self.writable()?;
+        let tail = self.open_file(id, &ObjectPath::tail(id), true)?;
+        let whole = libc::flock {
+            l_type: libc::F_WRLCK as i16,
+            l_whence: 0,
+            l_start: 0,
+            l_len: 0,
+            l_pid: 0,
+        };
+        loop {
+            match fcntl(&tail, FcntlArg::F_OFD_SETLKW(&whole)) {
+                Ok(_) => return Ok(tail),
+                Err(nix::errno::Errno::EINTR) => {}
+                Err(errno) => {
+                    return Err(Error::Io {
+                        doing: "lock an object",
+                        path: None,
+                        error: errno.into(),
+                    });
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,97 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! Mapping a pair of files into a slot. All of it runs in the fault handler:
+//! no allocation and no locks on the way to success.
+
+use std::{
+    fs::File,
+    os::{
+        fd::{AsFd as _, OwnedFd},
+        unix::fs::FileExt as _,
+    },
+};
+
+use twz_abi::{
+    Meta, ObjectId, Rights,
+    meta::{Bounds, flags},
+};
+use zerocopy::{FromZeros as _, IntoBytes as _};
+
+use super::{
+    EmbeddedPool,
+    objects::{META_IN_TAIL, identity_of},
+    paths::ObjectPath,
+};
+use crate::{
+    backend::Mapped,
+    error::{Error, Result},
+    raw::SlotWindow,
+};
+
+impl EmbeddedPool {
+    pub(super) fn map_object(
+        &self,
+        id: ObjectId,
+        window: &SlotWindow<'_>,
+        wanted: Rights,
+    ) -> Result<Mapped> {
+        let (tail, tail_writable) = self.open_best(id, &ObjectPath::tail(id), wanted)?;
+        let tail = File::from(tail);
+        let mut meta = Meta::new_zeroed();
+        let whole = tail.read_exact_at(meta.as_mut_bytes(), META_IN_TAIL).is_ok();
+        if !whole || meta.check().is_err() || meta.id != id || identity_of(&meta).id() != Some(id) {
+            return Err(Error::BadId(id));
+        }
+        let mut granted = Rights(meta.default_rights).and(wanted);
+        if meta.flags & flags::IMMUTABLE != 0 {
+            granted = granted.without(Rights::WRITE);
+        }
+        let (data, data_writable) = self.open_best(id, &ObjectPath::data(id), granted)?;
+        if !tail_writable || !data_writable {
+            granted = granted.without(Rights::WRITE);
+        }
+        if !granted.contains(Rights::READ) {
+            return Err(Error::Denied { id, wanted: Rights::READ });
+        }
+        let fot_pages = Bounds::unpack(meta.bounds).fot_pages;
+        window.map_data(data.as_fd(), fot_pages, granted)?;
+        window.map_tail(tail.as_fd(), granted)?;
+        let fot_pages = window.map_fot(tail.as_fd(), 0, fot_pages, granted)?;
+        Ok(Mapped { granted, fot_pages })
+    }
+
+    pub(super) fn map_more_fot(
+        &self,
+        id: ObjectId,
+        window: &SlotWindow<'_>,
+        from: u32,
+        pages: u32,
+        rights: Rights,
+    ) -> Result<u32> {
+        let (tail, _) = self.open_best(id, &ObjectPath::tail(id), rights)?;
+        let tail = File::from(tail);
+        // A page past the end of the file would be a SIGBUS: make the file as
+        // long as the runs that are about to be mapped.
+        let needed = (2 * (pages as u64 + 1).next_power_of_two()) * twz_abi::PAGE;
+        let fail = |error| Error::Io { doing: "grow the FOT of an object", path: None, error };
+        if rights.contains(Rights::WRITE) && tail.metadata().map_err(fail)?.len() < needed {
+            tail.set_len(needed).map_err(fail)?;
+        }
+        window.map_fot(tail.as_fd(), from, pages, rights)
+    }
+
+    /// Opens for writing if that is wanted and possible, else for reading.
+    fn open_best(
+        &self,
+        id: ObjectId,
+        path: &ObjectPath,
+        wanted: Rights,
+    ) -> Result<(OwnedFd, bool)> {
+        if wanted.contains(Rights::WRITE) && !self.read_only {
+            match self.open_file(id, path, true) {
+                Err(Error::Denied { .. } | Error::ReadOnly) => {}
+                other => return other.map(|fd| (fd, true)),
+            }
+        }
+        self.open_file(id, path, false).map(|fd| (fd, false))
+    }
+}

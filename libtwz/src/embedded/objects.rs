@@ -1,0 +1,429 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! Objects as pairs of files: making, reading, resizing and deleting them.
+//!
+//! An object exists if its tail does. The tail is made in `tmp/` and renamed
+//! into place last, and removed first, so there is no instant at which a killed
+//! process leaves half an object that anyone could open.
+
+use std::{
+    fs::{self, File, OpenOptions},
+    io,
+    os::{
+        fd::{AsFd as _, OwnedFd},
+        unix::fs::{FileExt as _, MetadataExt as _, OpenOptionsExt as _},
+    },
+    path::Path,
+    sync::atomic::Ordering,
+};
+
+use twz_abi::{
+    DATA_START, FORMAT_VERSION, MAX_DATA, META_START, Meta, ObjectId, PAGE, Rights, SLOT,
+    TAIL_START,
+    fot::sidecar_page,
+    meta::{Bounds, META_MAGIC, flags},
+};
+use twz_core::ident::Identity;
+use zerocopy::{FromZeros as _, IntoBytes as _};
+
+use super::{EmbeddedPool, paths, paths::ObjectPath};
+use crate::{
+    backend::{NewObject, ObjectStat},
+    error::{Error, Result},
+    raw::{sys, tail::TailPage},
+};
+
+/// Where the meta record lies in the tail file.
+pub(super) const META_IN_TAIL: u64 = META_START - TAIL_START;
+
+/// What a new object says of itself, under an id nobody has.
+pub(super) fn identify(new: &NewObject, content: [u8; 32]) -> Result<(ObjectId, Identity)> {
+    loop {
+        let nonce = match new.nonce {
+            Some(nonce) => nonce,
+            None => sys::random()?,
+        };
+        let identity = Identity {
+            nonce,
+            owner: new.owner,
+            flags: new.flags,
+            default_rights: new.default_rights.0,
+            content,
+        };
+        match identity.id() {
+            Some(id) => return Ok((id, identity)),
+            None if new.nonce.is_some() => {
+                return Err(Error::Unsupported("this nonce gives no valid id; use another"));
+            }
+            None => {}
+        }
+    }
+}
+
+/// The meta record of a new object.
+pub(super) fn meta_of(id: ObjectId, identity: &Identity, new: &NewObject, size: u64) -> Meta {
+    let mut meta = Meta::new_zeroed();
+    meta.magic = META_MAGIC;
+    meta.version = FORMAT_VERSION;
+    meta.flags = identity.flags;
+    meta.default_rights = identity.default_rights;
+    meta.kind = new.kind;
+    meta.id = id;
+    meta.nonce = identity.nonce;
+    meta.owner = identity.owner;
+    meta.content = identity.content;
+    meta.fingerprint = new.fingerprint;
+    meta.checksum = meta.compute_checksum();
+    meta.size = size;
+    meta.bounds = Bounds { data_pages: size.div_ceil(PAGE) as u32, fot_pages: 0 }.pack();
+    meta
+}
+
+/// Checks a meta record that was copied out of object `id`.
+pub(super) fn verify(meta: &Meta, id: ObjectId) -> Result<Identity> {
+    meta.check().map_err(|error| Error::Format { what: format!("object {id}"), error })?;
+    let identity = identity_of(meta);
+    if meta.id != id || identity.id() != Some(id) {
+        return Err(Error::BadId(id));
+    }
+    Ok(identity)
+}
+
+/// What an object's id is made from.
+pub(super) fn identity_of(meta: &Meta) -> Identity {
+    Identity {
+        nonce: meta.nonce,
+        owner: meta.owner,
+        flags: meta.flags,
+        default_rights: meta.default_rights,
+        content: meta.content,
+    }
+}
+
+impl EmbeddedPool {
+    pub(super) fn create_object(&self, new: &NewObject) -> Result<ObjectId> {
+        self.writable()?;
+        check_new(new)?;
+        if new.flags & flags::IMMUTABLE != 0 {
+            return Err(Error::Unsupported(
+                "an immutable object is made by copying one that has its data",
+            ));
+        }
+        let (id, identity) = identify(new, [0; 32])?;
+        self.place(id, &meta_of(id, &identity, new, new.size), None)?;
+        Ok(id)
+    }
+
+    pub(super) fn adopt_object(&self, identity: &Identity, new: &NewObject) -> Result<ObjectId> {
+        self.writable()?;
+        check_new(new)?;
+        let Some(id) = identity.id() else {
+            return Err(Error::Unsupported("this identity gives no valid id"));
+        };
+        // An immutable object comes in as its owner's data says it is; its
+        // bytes are written before anyone is told, and checked by the caller.
+        self.place(id, &meta_of(id, identity, new, new.size), None)?;
+        Ok(id)
+    }
+
+    /// Puts an object's files in place. `data` is a file in `tmp/` to take, or
+    /// a new one of the right size is made.
+    pub(super) fn place(&self, id: ObjectId, meta: &Meta, data: Option<&Path>) -> Result<()> {
+        let (data_path, tail_path) = self.object_paths(id);
+        if tail_path.exists() {
+            return Err(Error::Exists(id));
+        }
+        match data {
+            Some(made) => {
+                fs::rename(made, &data_path).map_err(Error::at("put in place", &data_path))?
+            }
+            None => {
+                let file = OpenOptions::new()
+                    .write(true)
+                    .create_new(true)
+                    .mode(mode_for(meta))
+                    .open(&data_path)
+                    .map_err(Error::at("create", &data_path))?;
+                if meta.size != 0 {
+                    file.set_len(meta.size).map_err(|error| {
+                        let _ = fs::remove_file(&data_path);
+                        Error::at("create", &data_path)(error)
+                    })?;
+                }
+            }
+        }
+        self.place_tail(&tail_path, meta).inspect_err(|_| {
+            let _ = fs::remove_file(&data_path);
+        })
+    }
+
+    /// Makes a tail with this meta record and an empty FOT, all at once.
+    pub(super) fn place_tail(&self, path: &Path, meta: &Meta) -> Result<()> {
+        let made = paths::temporary(&self.root);
+        let write = || -> io::Result<()> {
+            let file =
+                OpenOptions::new().write(true).create_new(true).mode(mode_for(meta)).open(&made)?;
+            file.write_all_at(meta.as_bytes(), META_IN_TAIL)?;
+            fs::rename(&made, path)
+        };
+        write().map_err(|error| {
+            let _ = fs::remove_file(&made);
+            Error::at("create", path)(error)
+        })
+    }
+
+    pub(super) fn object_paths(&self, id: ObjectId) -> (std::path::PathBuf, std::path::PathBuf) {
+        (ObjectPath::data(id).within(&self.root), ObjectPath::tail(id).within(&self.root))
+    }
+
+    /// Opens one of an object's files. Does not allocate when it succeeds.
+    pub(super) fn open_file(
+        &self,
+        id: ObjectId,
+        path: &ObjectPath,
+        write: bool,
+    ) -> Result<OwnedFd> {
+        use nix::{
+            errno::Errno,
+            fcntl::{OFlag, openat},
+            sys::stat::Mode,
+        };
+        let mode = if write { OFlag::O_RDWR } else { OFlag::O_RDONLY };
+        openat(
+            &self.dir,
+            path.as_c_str(),
+            mode | OFlag::O_CLOEXEC | OFlag::O_NOFOLLOW,
+            Mode::empty(),
+        )
+        .map_err(|errno| match errno {
+            Errno::ENOENT => Error::NoObject(id),
+            Errno::EROFS => Error::ReadOnly,
+            Errno::EACCES | Errno::EPERM => {
+                Error::Denied { id, wanted: if write { Rights::WRITE } else { Rights::READ } }
+            }
+            other => Error::Io { doing: "open an object", path: None, error: other.into() },
+        })
+    }
+
+    /// Reads and verifies an object's meta record.
+    pub(super) fn meta(&self, id: ObjectId) -> Result<(Meta, Identity)> {
+        let tail = File::from(self.open_file(id, &ObjectPath::tail(id), false)?);
+        let mut meta = Meta::new_zeroed();
+        tail.read_exact_at(meta.as_mut_bytes(), META_IN_TAIL).map_err(|_| Error::Format {
+            what: format!("object {id}"),
+            error: twz_abi::FormatError::Short { what: "tail" },
+        })?;
+        let identity = verify(&meta, id)?;
+        Ok((meta, identity))
+    }
+
+    pub(super) fn stat_object(&self, id: ObjectId) -> Result<ObjectStat> {
+        let (meta, identity) = self.meta(id)?;
+        let (data, tail) = self.object_paths(id);
+        let at = |path: &Path| fs::metadata(path).map_err(Error::at("stat", path));
+        let (data, tail) = (at(&data)?, at(&tail)?);
+        Ok(ObjectStat {
+            id,
+            identity,
+            kind: meta.kind,
+            fingerprint: meta.fingerprint,
+            size: data.len(),
+            stored: (data.blocks() + tail.blocks()) * 512,
+            names: data.nlink().saturating_sub(1),
+        })
+    }
+
+    pub(super) fn list_objects(&self, visit: &mut dyn FnMut(ObjectId) -> Result<()>) -> Result<()> {
+        for first in 0..=255u8 {
+            let dir = self.root.join(paths::OBJECTS).join(format!("{first:02x}"));
+            for entry in fs::read_dir(&dir).map_err(Error::at("list", &dir))? {
+                let entry = entry.map_err(Error::at("list", &dir))?;
+                if let Some(id) = paths::id_of_tail(&entry.file_name()) {
+                    visit(id)?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    pub(super) fn resize_object(&self, id: ObjectId, size: u64) -> Result<()> {
+        self.writable()?;
+        if size > MAX_DATA {
+            return Err(Error::BadSize(size));
+        }
+        let (meta, _) = self.meta(id)?;
+        if meta.flags & flags::IMMUTABLE != 0 {
+            return Err(Error::Immutable(id));
+        }
+        let tail = TailPage::map(self.open_file(id, &ObjectPath::tail(id), true)?.as_fd())?;
+        let file = File::from(self.open_file(id, &ObjectPath::data(id), true)?);
+        let now = file.metadata().map_err(Error::at("stat", self.root.as_path()))?.len();
+        let bounds = tail.word(META_START + core::mem::offset_of!(Meta, bounds) as u64)?;
+        let pages = size.div_ceil(PAGE) as u32;
+        // Growing claims its pages before it uses them, shrinking gives them
+        // back after: the FOT never sees room that is not there.
+        if size >= now {
+            claim_data_pages(bounds, pages, id)?;
+        }
+        file.set_len(size).map_err(Error::at("resize", ObjectPath::data(id).within(&self.root)))?;
+        if size < now {
+            let _ = bounds.fetch_update(Ordering::AcqRel, Ordering::Acquire, |word| {
+                Some(Bounds { data_pages: pages, ..Bounds::unpack(word) }.pack())
+            });
+        }
+        tail.word(META_START + core::mem::offset_of!(Meta, size) as u64)?
+            .store(size, Ordering::Release);
+        self.bump()
+    }
+
+    pub(super) fn delete_object(&self, id: ObjectId) -> Result<()> {
+        self.writable()?;
+        let (data, tail) = self.object_paths(id);
+        match fs::metadata(&data) {
+            Ok(stat) if stat.nlink() > 1 => {
+                return Err(Error::Busy {
+                    what: "the object is still bound to a name; unbind that first",
+                });
+            }
+            Ok(stat) => self.forget_inode(stat.ino()),
+            Err(_) => {}
+        }
+        match fs::remove_file(&tail) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                return Err(Error::NoObject(id));
+            }
+            other => other.map_err(Error::at("delete", &tail))?,
+        }
+        match fs::remove_file(&data) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            other => other.map_err(Error::at("delete", &data))?,
+        }
+        self.bump()
+    }
+
+    /// Splits a slot range into data and tail, for [`Self::transfer`].
+    pub(super) fn read_object(&self, id: ObjectId, offset: u64, into: &mut [u8]) -> Result<()> {
+        check_range(offset, into.len() as u64)?;
+        into.fill(0);
+        if offset >= DATA_START && offset + into.len() as u64 <= self.data_size(id)? + DATA_START {
+            let file = File::from(self.open_file(id, &ObjectPath::data(id), false)?);
+            return read_sparse(&file, offset - DATA_START, into);
+        }
+        let tail = File::from(self.open_file(id, &ObjectPath::tail(id), false)?);
+        for_each_page(offset, into.len(), |page_offset, range| {
+            let k = ((SLOT - 1 - page_offset) / PAGE) as u32;
+            let at = sidecar_page(k) as u64 * PAGE + page_offset % PAGE;
+            match into.get_mut(range) {
+                Some(part) => read_sparse(&tail, at, part),
+                None => Ok(()),
+            }
+        })
+    }
+
+    pub(super) fn write_object(&self, id: ObjectId, offset: u64, from: &[u8]) -> Result<()> {
+        self.writable()?;
+        check_range(offset, from.len() as u64)?;
+        if offset >= DATA_START && offset + from.len() as u64 <= self.data_size(id)? + DATA_START {
+            let file = File::from(self.open_file(id, &ObjectPath::data(id), true)?);
+            return file
+                .write_all_at(from, offset - DATA_START)
+                .map_err(Error::at("write", ObjectPath::data(id).within(&self.root)));
+        }
+        if offset < TAIL_START {
+            return Err(Error::BadPointer {
+                why: "writing past the end of the data; resize the object first",
+            });
+        }
+        let tail = File::from(self.open_file(id, &ObjectPath::tail(id), true)?);
+        tail.write_all_at(from, offset - TAIL_START)
+            .map_err(Error::at("write", ObjectPath::tail(id).within(&self.root)))
+    }
+
+    pub(super) fn data_size(&self, id: ObjectId) -> Result<u64> {
+        use nix::{errno::Errno, fcntl::AtFlags, sys::stat::fstatat};
+        match fstatat(&self.dir, ObjectPath::data(id).as_c_str(), AtFlags::AT_SYMLINK_NOFOLLOW) {
+            Ok(stat) => Ok((stat.st_size as u64).min(MAX_DATA)),
+            Err(Errno::ENOENT) => Err(Error::NoObject(id)),
+            Err(other) => {
+                Err(Error::Io { doing: "stat an object", path: None, error: other.into() })
+            }
+        }
+    }
+}
+
+/// Raises the data's claim to at least `pages`, unless the FOT is in the way.
+pub(crate) fn claim_data_pages(
+    bounds: &std::sync::atomic::AtomicU64,
+    pages: u32,
+    id: ObjectId,
+) -> Result<()> {
+    let claimed = bounds.fetch_update(Ordering::AcqRel, Ordering::Acquire, |word| {
+        let now = Bounds::unpack(word);
+        let new = Bounds { data_pages: now.data_pages.max(pages), ..now };
+        new.fits().then(|| new.pack())
+    });
+    match claimed {
+        Ok(_) => Ok(()),
+        Err(_) => Err(Error::ObjectFull { id, what: "its data and its FOT would meet" }),
+    }
+}
+
+/// Permissions of an object's files: what its default rights grant, less the umask.
+fn mode_for(meta: &Meta) -> u32 {
+    let rights = Rights(meta.default_rights);
+    let mut mode = 0o444;
+    if rights.contains(Rights::WRITE) && meta.flags & flags::IMMUTABLE == 0 {
+        mode |= 0o222;
+    }
+    if rights.contains(Rights::EXEC) {
+        mode |= 0o111;
+    }
+    mode
+}
+
+fn check_new(new: &NewObject) -> Result<()> {
+    if new.size > MAX_DATA {
+        return Err(Error::BadSize(new.size));
+    }
+    if new.flags & !flags::KNOWN != 0 || !new.default_rights.check() {
+        return Err(Error::Unsupported("unknown flags or rights"));
+    }
+    Ok(())
+}
+
+fn check_range(offset: u64, len: u64) -> Result<()> {
+    if offset < DATA_START || offset > SLOT || len > SLOT - offset {
+        return Err(Error::BadPointer { why: "outside the slot" });
+    }
+    Ok(())
+}
+
+/// Reads what there is; past the end of the file the buffer stays zero.
+fn read_sparse(file: &File, mut at: u64, mut into: &mut [u8]) -> Result<()> {
+    while !into.is_empty() {
+        let got = match file.read_at(into, at) {
+            Ok(0) => return Ok(()),
+            Ok(got) => got,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+            Err(error) => return Err(Error::Io { doing: "read an object", path: None, error }),
+        };
+        at += got as u64;
+        into = into.get_mut(got..).unwrap_or_default();
+    }
+    Ok(())
+}
+
+/// Visits a slot range page by page: the slot offset and the part of the buffer.
+fn for_each_page(
+    offset: u64,
+    len: usize,
+    mut visit: impl FnMut(u64, std::ops::Range<usize>) -> Result<()>,
+) -> Result<()> {
+    let mut done = 0;
+    while done < len {
+        let at = offset + done as u64;
+        let step = ((PAGE - at % PAGE) as usize).min(len - done);
+        visit(at, done..done + step)?;
+        done += step;
+    }
+    Ok(())
+}

@@ -1,0 +1,256 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! What can go wrong, in words that say what to do. One enum for the library;
+//! the C interface gives each variant an errno ([`Error::errno`]).
+
+use std::{fmt, io, path::PathBuf};
+
+use twz_abi::{FormatError, ObjectId, Rights};
+use twz_core::error::StoreError;
+
+/// Result of everything in this library.
+pub type Result<T> = std::result::Result<T, Error>;
+
+/// Why something could not be done.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum Error {
+    /// No object has this id in the pool.
+    NoObject(ObjectId),
+    /// There already is an object with this id.
+    Exists(ObjectId),
+    /// No such name.
+    NoName(String),
+    /// The name is taken.
+    NameTaken(String),
+    /// A component of the path is not a directory.
+    NotADirectory(String),
+    /// The directory still holds names.
+    NotEmpty(String),
+    /// The object is still bound to names, or in use.
+    Busy {
+        /// What is in use.
+        what: &'static str,
+    },
+    /// A right is missing.
+    Denied {
+        /// Over which object.
+        id: ObjectId,
+        /// The right that was wanted.
+        wanted: Rights,
+    },
+    /// The pointer is null.
+    Null,
+    /// The pointer does not lead to a whole, aligned value inside an object.
+    BadPointer {
+        /// Why.
+        why: &'static str,
+    },
+    /// A pointer or a field that has to be in an object is not.
+    NotInObject,
+    /// The object was made for another type.
+    WrongType {
+        /// The object.
+        id: ObjectId,
+        /// Fingerprint of the type it was opened as.
+        expected: u64,
+        /// Fingerprint it carries.
+        found: u64,
+    },
+    /// The object is immutable.
+    Immutable(ObjectId),
+    /// The id does not follow from what the object says of itself.
+    BadId(ObjectId),
+    /// Bytes are not what they were alleged to be.
+    Format {
+        /// Which bytes.
+        what: String,
+        /// What is wrong with them.
+        error: FormatError,
+    },
+    /// The object has no room for more.
+    ObjectFull {
+        /// The object.
+        id: ObjectId,
+        /// What ran out.
+        what: &'static str,
+    },
+    /// Not a size an object can have.
+    BadSize(u64),
+    /// No slot of the address space is free.
+    NoSlot,
+    /// The pool cannot be written.
+    ReadOnly,
+    /// There is no pool here.
+    NoPool(PathBuf),
+    /// There already is a pool, or something else, here.
+    PoolExists(PathBuf),
+    /// This kind of pool cannot do that.
+    Unsupported(&'static str),
+    /// A late-bound name could not be resolved, or its resolver is unknown.
+    Unresolved {
+        /// The name.
+        name: String,
+        /// Why not.
+        why: &'static str,
+    },
+    /// The store of an image said no.
+    Store(StoreError),
+    /// The operating system said no.
+    Io {
+        /// What was being done.
+        doing: &'static str,
+        /// To which file, where one is known.
+        path: Option<PathBuf>,
+        /// What it said.
+        error: io::Error,
+    },
+}
+
+impl Error {
+    /// An error of the operating system, without allocating: the fault path
+    /// uses it.
+    pub(crate) fn os(doing: &'static str) -> Self {
+        Self::Io { doing, path: None, error: io::Error::last_os_error() }
+    }
+
+    /// For `map_err` behind a call that touches `path`.
+    pub(crate) fn at(
+        doing: &'static str,
+        path: impl Into<PathBuf>,
+    ) -> impl FnOnce(io::Error) -> Self {
+        let path = path.into();
+        move |error| Self::Io { doing, path: Some(path), error }
+    }
+
+    /// For `map_err` behind a nix call that touches `path`.
+    pub(crate) fn nix(
+        doing: &'static str,
+        path: impl Into<PathBuf>,
+    ) -> impl FnOnce(nix::Error) -> Self {
+        let path = path.into();
+        move |error| Self::Io { doing, path: Some(path), error: error.into() }
+    }
+
+    /// The errno that says it best.
+    pub fn errno(&self) -> i32 {
+        match self {
+            Self::NoObject(_) | Self::NoName(_) | Self::NoPool(_) | Self::Unresolved { .. } => {
+                libc::ENOENT
+            }
+            Self::Exists(_) | Self::NameTaken(_) | Self::PoolExists(_) => libc::EEXIST,
+            Self::NotADirectory(_) => libc::ENOTDIR,
+            Self::NotEmpty(_) => libc::ENOTEMPTY,
+            Self::Busy { .. } => libc::EBUSY,
+            Self::Denied { .. } => libc::EACCES,
+            Self::Null | Self::BadPointer { .. } | Self::NotInObject => libc::EFAULT,
+            Self::WrongType { .. } | Self::BadSize(_) => libc::EINVAL,
+            Self::Immutable(_) => libc::EPERM,
+            Self::BadId(_) | Self::Format { .. } => libc::EUCLEAN,
+            Self::ObjectFull { .. } => libc::ENOSPC,
+            Self::NoSlot => libc::ENOMEM,
+            Self::ReadOnly => libc::EROFS,
+            Self::Unsupported(_) => libc::EOPNOTSUPP,
+            Self::Store(_) => libc::EIO,
+            Self::Io { error, .. } => error.raw_os_error().unwrap_or(libc::EIO),
+        }
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NoObject(id) => {
+                write!(f, "no object {id} in this pool; 'twz ls' lists those there are")
+            }
+            Self::Exists(id) => write!(f, "object {id} is already in this pool"),
+            Self::NoName(name) => {
+                write!(f, "no name '{name}'; 'twz name ls' lists those there are")
+            }
+            Self::NameTaken(name) => {
+                write!(f, "the name '{name}' is taken; bind with --replace to rebind it")
+            }
+            Self::NotADirectory(name) => write!(f, "'{name}' is not a directory of names"),
+            Self::NotEmpty(name) => write!(f, "the directory '{name}' still holds names"),
+            Self::Busy { what } => f.write_str(what),
+            Self::Denied { id, wanted } => write!(f, "object {id} does not grant {wanted} here"),
+            Self::Null => f.write_str("the pointer is null"),
+            Self::BadPointer { why } => write!(f, "bad pointer: {why}"),
+            Self::NotInObject => f.write_str("this has to lie in an object, and does not"),
+            Self::WrongType { id, expected, found } => write!(
+                f,
+                "object {id} holds another type: its fingerprint is {found:#018x}, and {expected:#018x} was asked for"
+            ),
+            Self::Immutable(id) => {
+                write!(f, "object {id} is immutable; copy it to change the copy")
+            }
+            Self::BadId(id) => write!(
+                f,
+                "object {id} is not what its id says: its owner, rights, flags or contents were altered"
+            ),
+            Self::Format { what, error } => write!(f, "{what}: {error}"),
+            Self::ObjectFull { id, what } => write!(f, "object {id} is full: {what}"),
+            Self::BadSize(size) => {
+                write!(
+                    f,
+                    "an object cannot have {size} bytes of data; the most is {}",
+                    twz_abi::MAX_DATA
+                )
+            }
+            Self::NoSlot => f.write_str(
+                "every slot of the address space is taken; close objects or use another space",
+            ),
+            Self::ReadOnly => f.write_str(
+                "the pool can only be read: its directory or file system is not writable for you",
+            ),
+            Self::NoPool(path) => {
+                write!(f, "no pool at {0}; 'twz pool init {0}' makes one", path.display())
+            }
+            Self::PoolExists(path) => {
+                write!(f, "{} exists already; choose another place", path.display())
+            }
+            Self::Unsupported(what) => f.write_str(what),
+            Self::Unresolved { name, why } => {
+                write!(f, "the late-bound name '{name}' does not resolve: {why}")
+            }
+            Self::Store(error) => fmt::Display::fmt(error, f),
+            Self::Io { doing, path: Some(path), error } => {
+                write!(f, "cannot {doing} {}: {}", path.display(), explain(error))
+            }
+            Self::Io { doing, path: None, error } => {
+                write!(f, "cannot {doing}: {}", explain(error))
+            }
+        }
+    }
+}
+
+/// What the operating system said, with what to do where that is known.
+fn explain(error: &io::Error) -> String {
+    match error.raw_os_error() {
+        Some(libc::ENOSPC) => "the file system is full; nothing was changed".into(),
+        Some(libc::EDQUOT) => "the disk quota is used up; nothing was changed".into(),
+        Some(libc::EROFS) => "the file system is mounted read-only".into(),
+        Some(libc::EACCES) => "permission denied; see the modes of the pool's files".into(),
+        Some(libc::EMFILE) => "too many open files; raise 'ulimit -n'".into(),
+        _ => error.to_string(),
+    }
+}
+
+impl std::error::Error for Error {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            Self::Format { error, .. } => Some(error),
+            Self::Store(error) => Some(error),
+            Self::Io { error, .. } => Some(error),
+            _ => None,
+        }
+    }
+}
+
+impl From<StoreError> for Error {
+    fn from(error: StoreError) -> Self {
+        match error {
+            StoreError::ReadOnly => Self::ReadOnly,
+            other => Self::Store(other),
+        }
+    }
+}

@@ -1,0 +1,278 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! Handles of objects: what keeps one mapped, and what is done to it as a whole.
+
+use std::{
+    marker::PhantomData,
+    os::fd::OwnedFd,
+    sync::{Arc, Mutex, atomic::Ordering},
+};
+
+use twz_abi::{DATA_START, META_START, Meta, ObjectId, Rights, meta::kind};
+
+use crate::{
+    Persist,
+    backend::{NewObject, ObjectStat},
+    error::{Error, Result},
+    ptr::Global,
+    raw::{
+        object::{self as memory, place},
+        translate::Translation,
+    },
+    space::Space,
+};
+
+/// An open object whose root is a `T`. `Object<()>` is one whose contents are
+/// just bytes, and any object can be opened as that.
+pub struct Object<T> {
+    space: Space,
+    slot: u32,
+    id: ObjectId,
+    root: Translation,
+    _type: PhantomData<fn() -> T>,
+}
+
+pub(crate) fn create<T: Persist>(space: &Space, new: &NewObject, root: T) -> Result<Object<T>> {
+    let typed = size_of::<T>() != 0;
+    let heap = (DATA_START + size_of::<T>() as u64).next_multiple_of(64);
+    let new = NewObject {
+        kind: if typed { kind::TYPED } else { new.kind },
+        fingerprint: if typed { T::FINGERPRINT } else { new.fingerprint },
+        size: new.size.max(if typed { heap - DATA_START } else { 0 }),
+        ..*new
+    };
+    let id = space.backend().create(&new)?;
+    let made = fill(space, id, root, typed.then_some(heap));
+    if made.is_err() {
+        // Nobody knows of it yet.
+        let _ = space.backend().delete(id);
+    }
+    made
+}
+
+fn fill<T: Persist>(space: &Space, id: ObjectId, root: T, heap: Option<u64>) -> Result<Object<T>> {
+    let object = open_unchecked::<T>(space, id, Rights(Rights::READ.0 | Rights::WRITE.0))?;
+    if let Some(heap) = heap {
+        memory::init(object.root, DATA_START, root)?;
+        let at = META_START + core::mem::offset_of!(Meta, heap) as u64;
+        if let Some(word) = space.core().arena().tail_words(object.slot, at, 1)?.first() {
+            word.store(heap, Ordering::Release);
+        }
+    }
+    Ok(object)
+}
+
+pub(crate) fn open<T: Persist>(space: &Space, id: ObjectId, rights: Rights) -> Result<Object<T>> {
+    let object = open_unchecked::<T>(space, id, rights)?;
+    if size_of::<T>() == 0 {
+        return Ok(object);
+    }
+    let found = space.core().arena().meta(object.slot)?.fingerprint;
+    if found != T::FINGERPRINT {
+        return Err(Error::WrongType { id, expected: T::FINGERPRINT, found });
+    }
+    place::<T, _>(&object, object.root, DATA_START)?;
+    Ok(object)
+}
+
+fn open_unchecked<T>(space: &Space, id: ObjectId, rights: Rights) -> Result<Object<T>> {
+    let core = space.core();
+    let slot = core.slot_for(id, rights)?;
+    let info = core.arena().info(slot).ok_or(Error::NoSlot)?;
+    info.pins.fetch_add(1, Ordering::AcqRel);
+    space.0.handles.fetch_add(1, Ordering::AcqRel);
+    // From here on dropping undoes it.
+    let mut object = Object {
+        space: space.clone(),
+        slot,
+        id,
+        root: Translation::new(0, 0, false),
+        _type: PhantomData,
+    };
+    object.root = core.translate(slot, 0)?;
+    Ok(object)
+}
+
+impl<T> Drop for Object<T> {
+    fn drop(&mut self) {
+        if let Some(info) = self.space.core().arena().info(self.slot) {
+            info.pins.fetch_sub(1, Ordering::AcqRel);
+        }
+        self.space.0.handles.fetch_sub(1, Ordering::AcqRel);
+    }
+}
+
+impl<T> Object<T> {
+    /// The object's id.
+    pub fn id(&self) -> ObjectId {
+        self.id
+    }
+
+    /// The space it is open in.
+    pub fn space(&self) -> &Space {
+        &self.space
+    }
+
+    /// The slot it is mapped at in this process.
+    pub fn slot(&self) -> u32 {
+        self.slot
+    }
+
+    /// The address of its slot in this process, to see that it differs from others'.
+    pub fn address(&self) -> usize {
+        self.space.core().arena().address(self.slot)
+    }
+
+    /// What it is.
+    pub fn stat(&self) -> Result<ObjectStat> {
+        self.space.backend().stat(self.id)
+    }
+
+    /// Bytes of data it has now.
+    pub fn len(&self) -> Result<u64> {
+        self.space.backend().size(self.id)
+    }
+
+    /// Whether it has no data.
+    pub fn is_empty(&self) -> Result<bool> {
+        Ok(self.len()? == 0)
+    }
+
+    /// Changes how many bytes of data it has.
+    pub fn resize(&self, size: u64) -> Result<()> {
+        self.space.backend().resize(self.id, size)?;
+        self.space.core().refresh(self.slot).map(|_| ())
+    }
+
+    /// Makes everything stored so far survive a power cut.
+    pub fn sync(&self) -> Result<()> {
+        self.space.backend().sync(self.id)
+    }
+
+    /// Copies data out, from byte `at`.
+    pub fn read(&self, at: u64, into: &mut [u8]) -> Result<()> {
+        self.space.backend().read(self.id, DATA_START.saturating_add(at), into)
+    }
+
+    /// Copies data in, at byte `at`, within the size.
+    pub fn write(&self, at: u64, from: &[u8]) -> Result<()> {
+        let own = self.space.core().translate(self.slot, 0)?;
+        if !own.writable() {
+            return Err(Error::Denied { id: self.id, wanted: Rights::WRITE });
+        }
+        memory::write_bytes(own, DATA_START.saturating_add(at), from)
+    }
+
+    /// Makes every pointer in this object that leads to `from` lead to `to`, by
+    /// one store, whatever the object's contents. Returns whether there were any.
+    pub fn retarget(&self, from: ObjectId, to: ObjectId) -> Result<bool> {
+        self.space.core().fot_retarget(self.slot, from, to)
+    }
+
+    /// Waits until nobody else in any process holds the object's lock.
+    pub fn lock(&self) -> Result<Writer<'_, T>> {
+        let threads = {
+            let mut writers =
+                self.space.core().writers.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+            writers.entry(self.id).or_default().clone()
+        };
+        Writer::lock(self, threads)
+    }
+}
+
+impl<T: Persist> Object<T> {
+    /// The value at the start of the object's data.
+    #[inline]
+    pub fn root(&self) -> &T {
+        match place(self, self.root, DATA_START) {
+            Ok(root) => root,
+            // `open` has placed the same root once, and `root` has not changed.
+            Err(_) => unreachable!("the root was checked when the object was opened"),
+        }
+    }
+
+    /// The root as a place that means the same everywhere.
+    pub fn global(&self) -> Global {
+        Global { id: self.id, offset: DATA_START }
+    }
+
+    /// Puts a value into the object, and returns where it is.
+    pub fn alloc<U: Persist>(&self, value: U) -> Result<&U> {
+        let core = self.space.core();
+        let offset =
+            core.heap_alloc(self.slot, size_of::<U>().max(1) as u64, align_of::<U>() as u64)?;
+        let own = core.translate(self.slot, 0)?;
+        memory::init(own, offset, value)?;
+        place(self, own, offset)
+    }
+
+    /// Puts a run of values into the object, each made by `make`.
+    pub fn alloc_slice<U: Persist>(
+        &self,
+        len: u64,
+        mut make: impl FnMut(u64) -> U,
+    ) -> Result<&[U]> {
+        let core = self.space.core();
+        let bytes = len.checked_mul(size_of::<U>() as u64).ok_or(Error::BadSize(len))?;
+        let offset = core.heap_alloc(self.slot, bytes.max(1), align_of::<U>() as u64)?;
+        let own = core.translate(self.slot, 0)?;
+        for i in 0..len {
+            memory::init(own, offset + i * size_of::<U>() as u64, make(i))?;
+        }
+        memory::place_slice(self, own, offset, len)
+    }
+
+    /// Gives a value's memory back. Pointers to it that are left lead to
+    /// whatever comes to lie there next, which is a value all the same.
+    pub fn free<U: Persist + ?Sized>(&self, value: &U) -> Result<()>
+    where
+        U: Sized,
+    {
+        let address = (&raw const *value) as usize;
+        if self.space.core().arena().slot_of(address) != Some(self.slot) {
+            return Err(Error::NotInObject);
+        }
+        self.space.core().heap_free(self.slot, (address - self.address()) as u64)
+    }
+}
+
+/// The exclusive right to change an object in steps that belong together, among
+/// all threads and processes. It ends when this is dropped, or the process dies.
+/// Readers do not wait for it.
+pub struct Writer<'a, T> {
+    object: &'a Object<T>,
+    // Dropped in this order: first the other processes may go on.
+    _processes: OwnedFd,
+    _threads: ThreadLock,
+}
+
+impl<'a, T> Writer<'a, T> {
+    fn lock(object: &'a Object<T>, threads: Arc<Mutex<()>>) -> Result<Self> {
+        let _threads = ThreadLock::lock(threads);
+        let _processes = object.space.backend().lock(object.id)?;
+        Ok(Self { object, _processes, _threads })
+    }
+
+    /// The object.
+    pub fn object(&self) -> &'a Object<T> {
+        self.object
+    }
+}
+
+/// A mutex held together with its own reference count.
+struct ThreadLock {
+    guard: Option<std::sync::MutexGuard<'static, ()>>,
+    _mutex: Arc<Mutex<()>>,
+}
+
+impl ThreadLock {
+    fn lock(mutex: Arc<Mutex<()>>) -> Self {
+        let guard = crate::raw::lock::hold(&mutex);
+        Self { guard: Some(guard), _mutex: mutex }
+    }
+}
+
+impl Drop for ThreadLock {
+    fn drop(&mut self) {
+        self.guard = None;
+    }
+}

@@ -1,0 +1,311 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! The arena: one reservation of addresses, cut into slots.
+//!
+//! An arena is aligned to its own size, so that from any address inside it the
+//! arena, the slot and the place in the slot are found by masking. Slot 0 holds
+//! what the process knows about the arena itself:
+//!
+//! ```text
+//! +0        header                 generation last seen
+//! +4 KiB    control page           the pool's, shared by all its processes
+//! +64 KiB   slot table             64 bytes a slot (SlotInfo)
+//! +1 MiB    id table               open addressing, slot numbers
+//! +2 MiB    view                   32 bytes a slot; a view object, or private
+//! +64 MiB   rows                   translations: 520 words a slot (translate.rs)
+//! +256 MiB  store cache            64 words a slot (translate.rs)
+//! ```
+
+use std::{
+    ptr,
+    sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering},
+};
+
+use twz_abi::{ObjectId, Rights, SLOT};
+
+use crate::error::{Error, Result};
+
+/// Bits of an address inside an arena.
+pub const ARENA_BITS: u32 = 43;
+/// Bytes of address space in an arena.
+pub const ARENA: usize = 1 << ARENA_BITS;
+/// Most slots an arena can have, slot 0 included.
+pub const MAX_SLOTS: u32 = (ARENA >> SLOT.trailing_zeros()) as u32;
+/// How many arenas fit in the address space of a process.
+const PLACES: usize = 1 << (47 - ARENA_BITS);
+/// Bytes of a slot, as an address.
+pub const SLOT_BYTES: usize = SLOT as usize;
+
+const CONTROL: usize = 4 << 10;
+const SLOT_TABLE: usize = 64 << 10;
+const ID_TABLE: usize = 1 << 20;
+const ID_TABLE_LEN: usize = 4 * MAX_SLOTS as usize;
+const VIEW: usize = 2 << 20;
+/// Bytes of the view area.
+pub const VIEW_BYTES: usize = MAX_SLOTS as usize * 32;
+pub(super) const ROWS: usize = 64 << 20;
+/// Words in a row: 512 translations, and 8 more so that rows of neighbouring
+/// slots do not fall into the same cache sets.
+pub(super) const ROW_WORDS: usize = 512 + 8;
+pub(super) const STORES: usize = 256 << 20;
+pub(super) const STORE_WORDS: usize = 64;
+/// Bytes of slot 0 that are readable and writable.
+const METADATA: usize = STORES + MAX_SLOTS as usize * STORE_WORDS * 8;
+
+/// Which places hold a live arena; the fault handler and [`super::translate`] ask.
+pub(super) static LIVE: [AtomicBool; PLACES] = [const { AtomicBool::new(false) }; PLACES];
+
+/// State of a slot.
+pub mod slot_state {
+    /// Nothing is mapped.
+    pub const EMPTY: u32 = 0;
+    /// A thread is mapping or unmapping.
+    pub const BUSY: u32 = 1;
+    /// The object named by the info is mapped.
+    pub const MAPPED: u32 = 2;
+}
+
+/// What the process knows of one slot.
+#[repr(C, align(64))]
+pub struct SlotInfo {
+    /// [`slot_state`].
+    pub state: AtomicU32,
+    /// Rights the mapping has.
+    pub granted: AtomicU32,
+    /// The object: low and high half of its id.
+    id: [AtomicU64; 2],
+    /// Rights that were asked for.
+    pub requested: AtomicU32,
+    /// FOT pages below the tail page that are mapped.
+    pub fot_pages: AtomicU32,
+    /// Handles that need the slot to stay as it is.
+    pub pins: AtomicU32,
+    reserved: AtomicU32,
+}
+
+impl SlotInfo {
+    /// The object.
+    pub fn id(&self) -> ObjectId {
+        let [lo, hi] = &self.id;
+        ObjectId { lo: lo.load(Ordering::Relaxed), hi: hi.load(Ordering::Relaxed) }
+    }
+
+    /// Names the object; before `state` says so.
+    pub fn set_id(&self, id: ObjectId) {
+        self.id[0].store(id.lo, Ordering::Relaxed);
+        self.id[1].store(id.hi, Ordering::Relaxed);
+    }
+
+    /// The rights the mapping has.
+    pub fn granted(&self) -> Rights {
+        Rights(self.granted.load(Ordering::Acquire))
+    }
+}
+
+/// A reservation of addresses.
+///
+/// # Invariants
+///
+/// `base` is a multiple of [`ARENA`]; the first `slots` GiB from it belong to
+/// this arena until it is dropped, and the first [`METADATA`] bytes are
+/// readable and writable.
+pub struct Arena {
+    base: usize,
+    slots: u32,
+}
+
+impl Arena {
+    /// Reserves an arena. Where, differs from process to process on purpose:
+    /// nothing may depend on it.
+    pub fn reserve() -> Result<Self> {
+        static NEXT: AtomicUsize = AtomicUsize::new(0);
+        let start = std::process::id() as usize * 7 + NEXT.fetch_add(1, Ordering::Relaxed);
+        let mut slots = MAX_SLOTS;
+        while slots >= 16 {
+            for i in 0..PLACES - 1 {
+                // Place 0 holds the program on some layouts; begin at 1.
+                let base = (1 + (start + i) % (PLACES - 1)) << ARENA_BITS;
+                if let Some(arena) = Self::reserve_at(base, slots) {
+                    return Ok(arena);
+                }
+            }
+            slots /= 2;
+        }
+        Err(Error::os("reserve address space"))
+    }
+
+    fn reserve_at(base: usize, slots: u32) -> Option<Self> {
+        let len = slots as usize * SLOT_BYTES;
+        let flags = libc::MAP_PRIVATE
+            | libc::MAP_ANONYMOUS
+            | libc::MAP_NORESERVE
+            | libc::MAP_FIXED_NOREPLACE;
+        // SAFETY: a new anonymous mapping; NOREPLACE makes it fail rather than
+        // touch what is there.
+        let at = unsafe { libc::mmap(base as *mut _, len, libc::PROT_NONE, flags, -1, 0) };
+        if at as usize != base {
+            if at != libc::MAP_FAILED {
+                // SAFETY: the kernel is too old for NOREPLACE and mapped it
+                // elsewhere; nobody knows that mapping but us.
+                unsafe { libc::munmap(at, len) };
+            }
+            return None;
+        }
+        // SAFETY: the range was reserved just above, and is ours.
+        let ok = unsafe { libc::mprotect(at, METADATA, libc::PROT_READ | libc::PROT_WRITE) } == 0;
+        let arena = Self { base, slots };
+        if !ok {
+            return None;
+        }
+        // SAFETY: as above. Dumps need neither the reservation nor the tables.
+        unsafe { libc::madvise(at, len, libc::MADV_DONTDUMP) };
+        LIVE[base >> ARENA_BITS].store(true, Ordering::Release);
+        Some(arena)
+    }
+
+    /// The arena's first address.
+    pub fn base(&self) -> usize {
+        self.base
+    }
+
+    /// How many slots there are, slot 0 included.
+    pub fn slots(&self) -> u32 {
+        self.slots
+    }
+
+    /// First address of a slot.
+    pub fn address(&self, slot: u32) -> usize {
+        self.base + slot as usize * SLOT_BYTES
+    }
+
+    /// The slot that an address lies in, if it is one of this arena's and not slot 0.
+    pub fn slot_of(&self, address: usize) -> Option<u32> {
+        if address & !(ARENA - 1) != self.base {
+            return None;
+        }
+        let slot = ((address & (ARENA - 1)) / SLOT_BYTES) as u32;
+        (slot != 0 && slot < self.slots).then_some(slot)
+    }
+
+    fn table<T>(&self, offset: usize, len: usize) -> &[T] {
+        debug_assert!(offset + len * size_of::<T>() <= METADATA);
+        // SAFETY: 1. inside the metadata, which is readable and writable (type
+        // invariant); 2. aligned: every table offset is a multiple of 4096;
+        // 3. T is an atomic or made of atomics, for which zeros are a value and
+        // shared writing is allowed.
+        unsafe { std::slice::from_raw_parts((self.base + offset) as *const T, len) }
+    }
+
+    /// What the process knows of a slot.
+    pub fn info(&self, slot: u32) -> Option<&SlotInfo> {
+        self.table(SLOT_TABLE, self.slots as usize).get(slot as usize)
+    }
+
+    /// The table from ids to slots.
+    pub(super) fn id_table(&self) -> &[AtomicU32] {
+        self.table(ID_TABLE, ID_TABLE_LEN)
+    }
+
+    /// The view: four words a slot.
+    pub fn view_words(&self, slot: u32) -> Option<&[AtomicU64]> {
+        self.table::<AtomicU64>(VIEW, self.slots as usize * 4).get(slot as usize * 4..)?.get(..4)
+    }
+
+    /// Translations of a slot.
+    pub(super) fn row(&self, slot: u32) -> &[AtomicU64] {
+        debug_assert!(slot < self.slots);
+        self.table(ROWS + slot as usize * ROW_WORDS * 8, ROW_WORDS)
+    }
+
+    /// The store cache of a slot.
+    pub(super) fn stores(&self, slot: u32) -> &[AtomicU64] {
+        debug_assert!(slot < self.slots);
+        self.table(STORES + slot as usize * STORE_WORDS * 8, STORE_WORDS)
+    }
+
+    /// The pool's generation, as all its processes see it.
+    pub fn generation(&self) -> &AtomicU64 {
+        &self.table::<AtomicU64>(CONTROL, 2)[1]
+    }
+
+    /// The generation that cached translations belong to.
+    pub(super) fn seen(&self) -> &AtomicU64 {
+        &self.table::<AtomicU64>(0, 1)[0]
+    }
+
+    /// Maps the pool's control page where all look for the generation.
+    pub fn map_control(
+        &self,
+        fd: std::os::fd::BorrowedFd<'_>,
+        offset: i64,
+        write: bool,
+    ) -> Result<()> {
+        self.replace(CONTROL, 4096, Some((fd, offset)), write)
+    }
+
+    /// Maps a view object's entries over the private view.
+    pub fn map_view(&self, fd: std::os::fd::BorrowedFd<'_>, write: bool) -> Result<()> {
+        self.replace(VIEW, VIEW_BYTES, Some((fd, 0)), write)
+    }
+
+    /// Goes back to a private, empty view.
+    pub fn reset_view(&self) -> Result<()> {
+        self.replace(VIEW, VIEW_BYTES, None, true)
+    }
+
+    fn replace(
+        &self,
+        offset: usize,
+        len: usize,
+        file: Option<(std::os::fd::BorrowedFd<'_>, i64)>,
+        write: bool,
+    ) -> Result<()> {
+        use std::os::fd::AsRawFd as _;
+        let prot = libc::PROT_READ | if write { libc::PROT_WRITE } else { 0 };
+        let (flags, fd, at) = match file {
+            Some((fd, at)) => (libc::MAP_SHARED, fd.as_raw_fd(), at),
+            None => (libc::MAP_PRIVATE | libc::MAP_ANONYMOUS, -1, 0),
+        };
+        // SAFETY: replaces a part of slot 0 that only holds atomics, which stay
+        // readable; `write` is false only for tables this process never writes.
+        let at = unsafe {
+            libc::mmap((self.base + offset) as *mut _, len, prot, flags | libc::MAP_FIXED, fd, at)
+        };
+        if at == libc::MAP_FAILED { Err(Error::os("map a table of the arena")) } else { Ok(()) }
+    }
+
+    /// Drops every cached translation and store, for another view.
+    pub fn forget_all(&self) {
+        self.forget_translations();
+    }
+
+    /// Drops every cached translation and store.
+    pub(super) fn forget_translations(&self) {
+        let end = STORES + self.slots as usize * STORE_WORDS * 8;
+        // SAFETY: private anonymous memory of slot 0, which reads as zeros
+        // afterwards: "nothing cached".
+        unsafe { libc::madvise((self.base + ROWS) as *mut _, end - ROWS, libc::MADV_DONTNEED) };
+    }
+}
+
+impl Drop for Arena {
+    fn drop(&mut self) {
+        LIVE[self.base >> ARENA_BITS].store(false, Ordering::Release);
+        // SAFETY: the whole reservation is ours (type invariant), and whoever
+        // holds a reference into it also keeps the space, and so this, alive.
+        unsafe {
+            libc::munmap(
+                ptr::with_exposed_provenance_mut(self.base),
+                self.slots as usize * SLOT_BYTES,
+            )
+        };
+    }
+}
+
+/// The base of the live arena that an address lies in.
+#[inline(always)]
+pub(super) fn arena_of(address: usize) -> Option<usize> {
+    match LIVE.get(address >> ARENA_BITS) {
+        Some(live) if live.load(Ordering::Relaxed) => Some(address & !(ARENA - 1)),
+        _ => None,
+    }
+}

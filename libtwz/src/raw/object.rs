@@ -1,0 +1,129 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! References into mapped objects. Each function says what its caller has
+//! checked; the safe types above ([`crate::Object`], [`crate::Ptr`]) are where
+//! the checking is done, through [`super::translate::Translation::place`].
+
+use std::sync::atomic::AtomicU64;
+
+use super::arena::{Arena, SLOT_BYTES};
+use crate::{
+    Persist,
+    error::{Error, Result},
+    raw::translate::Translation,
+};
+
+/// A reference to a `T` at slot offset `offset` of a translated object, for as
+/// long as `anchor`, which must be in or keep alive the same space.
+#[inline(always)]
+pub fn place<'a, T: Persist, A: ?Sized>(
+    _anchor: &'a A,
+    target: Translation,
+    offset: u64,
+) -> Result<&'a T> {
+    if offset % align_of::<T>() as u64 != 0 {
+        return Err(Error::BadPointer { why: "the offset is not aligned for its type" });
+    }
+    match target.place(offset, size_of::<T>() as u64) {
+        // SAFETY: 1. in the data of a mapped slot, which stays mapped while the
+        // anchor lives (module invariants 1 and 2); 2. aligned, as slots are;
+        // 3. every bit pattern is a T (invariant 3).
+        Some(address) => Ok(unsafe { &*(address as *const T) }),
+        None => Err(Error::BadPointer { why: "it leads outside its object" }),
+    }
+}
+
+/// The same for `len` values in a row.
+pub fn place_slice<'a, T: Persist, A: ?Sized>(
+    _anchor: &'a A,
+    target: Translation,
+    offset: u64,
+    len: u64,
+) -> Result<&'a [T]> {
+    if offset % align_of::<T>() as u64 != 0 {
+        return Err(Error::BadPointer { why: "the offset is not aligned for its type" });
+    }
+    let bytes = len.checked_mul(size_of::<T>() as u64).filter(|&bytes| bytes < twz_abi::SLOT);
+    match bytes.and_then(|bytes| target.place(offset, bytes)) {
+        // SAFETY: as in `place`, for all of the `len` values.
+        Some(address) => {
+            Ok(unsafe { std::slice::from_raw_parts(address as *const T, len as usize) })
+        }
+        None => Err(Error::BadPointer { why: "it leads outside its object" }),
+    }
+}
+
+/// Writes a value that no other reference can see yet: freshly allocated, not
+/// published.
+pub fn init<T: Persist>(target: Translation, offset: u64, value: T) -> Result<()> {
+    if !target.writable() || offset % align_of::<T>() as u64 != 0 {
+        return Err(Error::BadPointer { why: "a new value needs writable, aligned memory" });
+    }
+    match target.place(offset, size_of::<T>() as u64) {
+        // SAFETY: in the data of a mapped, writable slot, aligned; `write`
+        // drops nothing, as nothing was there.
+        Some(address) => Ok(unsafe { (address as *mut T).write(value) }),
+        None => Err(Error::BadPointer { why: "it leads outside its object" }),
+    }
+}
+
+/// Copies bytes into the data of an object.
+pub fn write_bytes(target: Translation, offset: u64, bytes: &[u8]) -> Result<()> {
+    let address = target.place(offset, bytes.len() as u64).filter(|_| target.writable());
+    let address = address.ok_or(Error::BadPointer { why: "the bytes do not fit in the object" })?;
+    // SAFETY: in the data of a mapped, writable slot; `bytes` is either private
+    // memory or, in an object, may overlap: `copy` allows that.
+    unsafe { std::ptr::copy(bytes.as_ptr(), address as *mut u8, bytes.len()) };
+    Ok(())
+}
+
+/// Writes zeros into the data of an object.
+pub fn zero_bytes(target: Translation, offset: u64, len: u64) -> Result<()> {
+    let address = target.place(offset, len).filter(|_| target.writable());
+    let address = address.ok_or(Error::BadPointer { why: "the bytes do not fit in the object" })?;
+    // SAFETY: in the data of a mapped, writable slot.
+    unsafe { (address as *mut u8).write_bytes(0, len as usize) };
+    Ok(())
+}
+
+/// Words of an object's data from `offset`, as atomics.
+pub fn words<'a, A: ?Sized>(
+    anchor: &'a A,
+    target: Translation,
+    offset: u64,
+    len: u64,
+) -> Result<&'a [AtomicU64]> {
+    place_slice::<AtomicU64, A>(anchor, target, offset, len)
+}
+
+impl Arena {
+    /// Words in the tail of a mapped slot: the FOT pages that are mapped, and
+    /// the tail page. The caller holds a reference that keeps the slot mapped.
+    pub(crate) fn tail_words(&self, slot: u32, offset: u64, len: u64) -> Result<&[AtomicU64]> {
+        use std::sync::atomic::Ordering;
+        let info = self.info(slot).ok_or(Error::NotInObject)?;
+        if info.state.load(Ordering::Acquire) != super::arena::slot_state::MAPPED {
+            return Err(Error::BadPointer { why: "nothing is mapped there" });
+        }
+        let pages = info.fot_pages.load(Ordering::Acquire) as u64;
+        let start = twz_abi::TAIL_START - pages * twz_abi::PAGE;
+        if offset < start || offset % 8 != 0 || len * 8 > SLOT_BYTES as u64 - offset {
+            return Err(Error::BadPointer { why: "outside the tail" });
+        }
+        let address = self.address(slot) + offset as usize;
+        // SAFETY: 1. inside the pages that `fot_pages` says are mapped, which
+        // stay mapped while the slot is; 2. a multiple of 8; 3. atomics, for
+        // which any bits are a value. Stores are the caller's to withhold where
+        // the slot was mapped read-only.
+        Ok(unsafe { std::slice::from_raw_parts(address as *const AtomicU64, len as usize) })
+    }
+
+    /// The slot's meta record, copied out.
+    pub(crate) fn meta(&self, slot: u32) -> Result<twz_abi::Meta> {
+        let words = self.tail_words(slot, twz_abi::META_START, twz_abi::META_SIZE / 8)?;
+        let mut copy = [0u64; (twz_abi::META_SIZE / 8) as usize];
+        for (to, from) in copy.iter_mut().zip(words) {
+            *to = from.load(std::sync::atomic::Ordering::Acquire);
+        }
+        Ok(zerocopy::transmute!(copy))
+    }
+}

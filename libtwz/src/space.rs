@@ -1,0 +1,350 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! A space: one pool, one arena, one view. What a program opens first.
+//!
+//! [`Core`] is the part that the fault handler sees: it maps what the view
+//! says, without allocating or locking. Around it, a [`Space`] opens objects
+//! ([`crate::Object`]), resolves pointers ([`crate::ptr`]) and names
+//! ([`crate::resolver`]).
+
+use std::{
+    collections::HashMap,
+    path::Path,
+    sync::{
+        Arc, Mutex, RwLock,
+        atomic::{AtomicUsize, Ordering},
+    },
+};
+
+use twz_abi::{DATA_START, ObjectId, PAGE, Rights, fot};
+use twz_core::rights::Access;
+
+use crate::{
+    Persist,
+    backend::{Backend, Binding, NewObject},
+    embedded::EmbeddedPool,
+    error::{Error, Result},
+    object::{self, Object},
+    raw::{
+        Arena, SlotWindow,
+        arena::{SlotInfo, slot_state},
+        fault::{self, Outcome},
+        sys,
+        translate::Translation,
+    },
+    resolver::Resolver,
+};
+
+/// Which home a space is to have.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Choice {
+    /// The kernel module if it is there, else the embedded pool.
+    #[default]
+    Auto,
+    /// A pool directory.
+    Embedded,
+    /// The kernel module.
+    Kernel,
+}
+
+impl Choice {
+    /// What `TWZ_BACKEND` asks for.
+    pub fn from_env() -> Result<Self> {
+        match std::env::var("TWZ_BACKEND").as_deref() {
+            Err(_) | Ok("" | "auto") => Ok(Self::Auto),
+            Ok("embedded") => Ok(Self::Embedded),
+            Ok("kernel") => Ok(Self::Kernel),
+            Ok(_) => Err(Error::Unsupported("TWZ_BACKEND is one of kernel, embedded, auto")),
+        }
+    }
+}
+
+/// What the fault handler needs.
+pub struct Core {
+    arena: Arena,
+    backend: Box<dyn Backend>,
+    pub(crate) resolvers: RwLock<HashMap<u64, Arc<dyn Resolver>>>,
+    pub(crate) names: Mutex<HashMap<(u32, u32), Resolved>>,
+    /// One thread of the process at a time changes an object under its lock.
+    pub(crate) writers: Mutex<HashMap<ObjectId, Arc<Mutex<()>>>>,
+}
+
+/// A resolved late-bound name, kept for a moment.
+pub(crate) struct Resolved {
+    pub(crate) generation: u64,
+    pub(crate) at: std::time::Duration,
+    pub(crate) target: Translation,
+}
+
+pub(crate) struct Inner {
+    core: Box<Core>,
+    pub(crate) handles: AtomicUsize,
+}
+
+impl Drop for Inner {
+    fn drop(&mut self) {
+        fault::retire(&self.core);
+    }
+}
+
+/// A pool, opened by this process. Cheap to clone; the arena goes with the last
+/// clone and the last [`Object`].
+#[derive(Clone)]
+pub struct Space(pub(crate) Arc<Inner>);
+
+impl Space {
+    /// Opens the pool at `path`.
+    pub fn open(path: impl AsRef<Path>) -> Result<Self> {
+        if Choice::from_env()? == Choice::Kernel {
+            return Err(Error::Unsupported(
+                "TWZ_BACKEND=kernel: no kernel module serves this machine; unset it or say embedded",
+            ));
+        }
+        Self::on(Box::new(EmbeddedPool::open(path.as_ref())?))
+    }
+
+    /// Opens the pool that [`crate::embedded::default_path`] names, making it
+    /// first if there is none.
+    pub fn open_default() -> Result<Self> {
+        let path = crate::embedded::default_path();
+        match Self::open(&path) {
+            Err(Error::NoPool(_)) => {
+                EmbeddedPool::init(&path, &crate::embedded::InitOptions::default())?;
+                Self::open(&path)
+            }
+            other => other,
+        }
+    }
+
+    /// A space on any backend that can map.
+    pub fn on(backend: Box<dyn Backend>) -> Result<Self> {
+        let arena = Arena::reserve()?;
+        if let Some((file, offset)) = backend.control() {
+            let write = !backend.info()?.read_only;
+            arena.map_control(file, offset, write)?;
+        }
+        let core = Box::new(Core {
+            arena,
+            backend,
+            resolvers: RwLock::default(),
+            names: Mutex::default(),
+            writers: Mutex::default(),
+        });
+        fault::enlist(&core);
+        Ok(Self(Arc::new(Inner { core, handles: AtomicUsize::new(0) })))
+    }
+
+    /// The home of the objects.
+    pub fn backend(&self) -> &dyn Backend {
+        &*self.0.core.backend
+    }
+
+    pub(crate) fn core(&self) -> &Core {
+        &self.0.core
+    }
+
+    /// Makes an object whose root is `root`, with default rights.
+    pub fn create<T: Persist>(&self, root: T) -> Result<Object<T>> {
+        self.create_with(&NewObject::default(), root)
+    }
+
+    /// Makes an object whose root is `root`.
+    pub fn create_with<T: Persist>(&self, new: &NewObject, root: T) -> Result<Object<T>> {
+        object::create(self, new, root)
+    }
+
+    /// Opens an object that was made for a `T`.
+    pub fn open_object<T: Persist>(&self, id: ObjectId) -> Result<Object<T>> {
+        object::open(self, id, Rights(Rights::READ.0 | Rights::WRITE.0))
+    }
+
+    /// Opens an object for reading only, whatever more it grants.
+    pub fn open_object_read<T: Persist>(&self, id: ObjectId) -> Result<Object<T>> {
+        object::open(self, id, Rights::READ)
+    }
+
+    /// Opens the object that a name is bound to.
+    pub fn open_name<T: Persist>(&self, path: &str) -> Result<Object<T>> {
+        self.open_object(self.resolve(path)?)
+    }
+
+    /// The object that a name is bound to now.
+    pub fn resolve(&self, path: &str) -> Result<ObjectId> {
+        match self.backend().lookup(path)? {
+            Binding::Object(id) => Ok(id),
+            Binding::Directory => {
+                Err(Error::Unresolved { name: path.into(), why: "it is a directory of names" })
+            }
+        }
+    }
+
+    /// Binds a name to an object, or rebinds it: running programs see the
+    /// change at their next use of the name.
+    pub fn bind(&self, path: &str, id: ObjectId) -> Result<()> {
+        self.backend().bind(path, id, true)
+    }
+}
+
+impl Core {
+    pub(crate) fn arena(&self) -> &Arena {
+        &self.arena
+    }
+
+    pub(crate) fn backend(&self) -> &dyn Backend {
+        &*self.backend
+    }
+
+    /// What a fault at `address` is to be. Runs in the signal handler.
+    pub(crate) fn fault(&self, address: usize, access: Access) -> Outcome {
+        let Some(slot) = self.arena.slot_of(address) else { return Outcome::Refused };
+        let offset = (address - self.arena.address(slot)) as u64;
+        let Some(info) = self.arena.info(slot) else { return Outcome::Refused };
+        if offset < DATA_START {
+            return Outcome::Refused;
+        }
+        let resolved = match info.state.load(Ordering::Acquire) {
+            slot_state::EMPTY | slot_state::BUSY => self.map_slot(slot).is_ok(),
+            // All of a mapped slot is mapped, so with the right granted this
+            // fault was overtaken by another thread's.
+            _ if info.granted().contains(access.right()) => true,
+            _ => self.widen(slot, info, access),
+        };
+        if resolved { Outcome::Resolved } else { Outcome::Refused }
+    }
+
+    /// Maps what the view says about a slot, unless it is mapped already.
+    pub(crate) fn map_slot(&self, slot: u32) -> Result<()> {
+        let info = self.arena.info(slot).ok_or(Error::NoSlot)?;
+        loop {
+            match info.state.compare_exchange(
+                slot_state::EMPTY,
+                slot_state::BUSY,
+                Ordering::AcqRel,
+                Ordering::Acquire,
+            ) {
+                Ok(_) => break,
+                Err(slot_state::MAPPED) => return Ok(()),
+                Err(_) => std::thread::yield_now(),
+            }
+        }
+        let mapped = self.map_claimed(slot, info);
+        let state = if mapped.is_ok() { slot_state::MAPPED } else { slot_state::EMPTY };
+        info.state.store(state, Ordering::Release);
+        mapped
+    }
+
+    fn map_claimed(&self, slot: u32, info: &SlotInfo) -> Result<()> {
+        let entry = self
+            .view_entry(slot)?
+            .ok_or(Error::BadPointer { why: "its view shows nothing there" })?;
+        let mapped = self.backend.map(
+            entry.id,
+            &SlotWindow::claimed(&self.arena, slot),
+            entry.protection,
+        )?;
+        info.set_id(entry.id);
+        info.requested.store(entry.protection.0, Ordering::Relaxed);
+        info.fot_pages.store(mapped.fot_pages, Ordering::Relaxed);
+        info.granted.store(mapped.granted.0, Ordering::Release);
+        Ok(())
+    }
+
+    /// An access that was not granted when the slot was mapped: maybe it is by now.
+    fn widen(&self, slot: u32, info: &SlotInfo, access: Access) -> bool {
+        let requested = Rights(info.requested.load(Ordering::Relaxed));
+        if !requested.contains(access.right()) {
+            return false;
+        }
+        if info
+            .state
+            .compare_exchange(
+                slot_state::MAPPED,
+                slot_state::BUSY,
+                Ordering::AcqRel,
+                Ordering::Acquire,
+            )
+            .is_err()
+        {
+            return true;
+        }
+        let window = SlotWindow::claimed(&self.arena, slot);
+        let mapped = self.backend.map(info.id(), &window, requested);
+        if let Ok(mapped) = &mapped {
+            info.fot_pages.store(mapped.fot_pages, Ordering::Relaxed);
+            info.granted.store(mapped.granted.0, Ordering::Release);
+        }
+        info.state.store(slot_state::MAPPED, Ordering::Release);
+        self.arena.forget_slot(slot);
+        mapped.is_ok_and(|mapped| mapped.granted.contains(access.right()))
+    }
+
+    /// Asks again for the right to write to a slot that was mapped without it.
+    pub(crate) fn try_widen(&self, slot: u32) -> bool {
+        self.arena.info(slot).is_some_and(|info| self.widen(slot, info, Access::Write))
+    }
+
+    /// Maps FOT pages so that entry `index` is reachable.
+    pub(crate) fn map_fot(&self, slot: u32, index: u32) -> Result<()> {
+        let info = self.arena.info(slot).ok_or(Error::NoSlot)?;
+        let pages = fot::pages_for(index);
+        loop {
+            let have = info.fot_pages.load(Ordering::Acquire);
+            if have >= pages {
+                return Ok(());
+            }
+            if info
+                .state
+                .compare_exchange(
+                    slot_state::MAPPED,
+                    slot_state::BUSY,
+                    Ordering::AcqRel,
+                    Ordering::Acquire,
+                )
+                .is_err()
+            {
+                std::thread::yield_now();
+                continue;
+            }
+            let window = SlotWindow::claimed(&self.arena, slot);
+            let done = self.backend.map_fot(info.id(), &window, have, pages, info.granted());
+            if let Ok(now) = done {
+                info.fot_pages.store(now, Ordering::Release);
+            }
+            info.state.store(slot_state::MAPPED, Ordering::Release);
+            return done.map(|_| ());
+        }
+    }
+
+    /// Where a mapped slot's object is and how far its data goes now.
+    pub(crate) fn translation(&self, slot: u32) -> Result<Translation> {
+        let info = self.arena.info(slot).ok_or(Error::NoSlot)?;
+        let size = self.backend.size(info.id())?;
+        let fot_pages = info.fot_pages.load(Ordering::Acquire) as u64;
+        let end = (DATA_START + size).min(twz_abi::TAIL_START - fot_pages * PAGE);
+        Ok(Translation::new(self.arena.address(slot), end, info.granted().contains(Rights::WRITE)))
+    }
+
+    /// A slot that shows `id` with these rights, mapped.
+    pub(crate) fn slot_for(&self, id: ObjectId, rights: Rights) -> Result<u32> {
+        if let Some(slot) = self.arena.find(id, rights) {
+            self.map_slot(slot)?;
+            return Ok(slot);
+        }
+        let slot = self.claim_view_slot(id, rights)?;
+        match self.map_slot(slot) {
+            Ok(()) => {
+                self.arena.note(id, slot);
+                Ok(slot)
+            }
+            Err(error) => {
+                // Nobody else can want this slot: nothing is mapped there.
+                self.release_view_slot(slot);
+                Err(error)
+            }
+        }
+    }
+}
+
+/// For the age of cached names.
+pub(crate) fn coarse_now() -> std::time::Duration {
+    sys::coarse_now()
+}

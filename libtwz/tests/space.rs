@@ -1,0 +1,297 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! The space from a program's side: objects, pointers between them, late
+//! binding, rights, views. Processes of their own are in `tests/processes`.
+
+use std::fs;
+
+use twz::{
+    EmbeddedPool, Error, Field, Global, InitOptions, NewObject, ObjectId, Persist, Ptr, PtrSlice, Rights, Space,
+};
+
+#[derive(Persist)]
+#[repr(C)]
+struct Node {
+    value: Field<u64>,
+    next: Ptr<Node>,
+}
+
+impl Node {
+    fn new(value: u64) -> Self {
+        Self { value: Field::new(value), next: Ptr::null() }
+    }
+}
+
+/// A pool in a directory that goes with it.
+struct Pool {
+    dir: tempfile::TempDir,
+}
+
+impl Pool {
+    fn new() -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        EmbeddedPool::init(&dir.path().join("pool"), &InitOptions::default()).unwrap();
+        Self { dir }
+    }
+
+    fn path(&self) -> std::path::PathBuf {
+        self.dir.path().join("pool")
+    }
+
+    fn open(&self) -> Space {
+        Space::open(self.path()).unwrap()
+    }
+}
+
+#[test]
+fn a_list_over_many_objects_outlives_the_space_that_made_it() {
+    let pool = Pool::new();
+    {
+        let space = pool.open();
+        let objects: Vec<_> = (0..200).map(|i| space.create(Node::new(i)).unwrap()).collect();
+        for pair in objects.windows(2) {
+            pair[0].root().next.store(pair[1].root()).unwrap();
+        }
+        space.bind("list", objects[0].id()).unwrap();
+    }
+    let space = pool.open();
+    let head = space.open_name::<Node>("list").unwrap();
+    let mut at = head.root();
+    for i in 0..200 {
+        assert_eq!(at.value.get(), i);
+        match at.next.get().unwrap() {
+            Some(next) => at = next,
+            None => assert_eq!(i, 199),
+        }
+    }
+}
+
+#[test]
+fn an_object_with_a_thousand_foreign_references() {
+    #[derive(Persist)]
+    #[repr(C)]
+    struct Hub {
+        spokes: PtrSlice<Ptr<Node>>,
+    }
+    let pool = Pool::new();
+    let space = pool.open();
+    let hub = space.create(Hub { spokes: PtrSlice::empty() }).unwrap();
+    let spokes = hub.alloc_slice(1000, |_| Ptr::null()).unwrap();
+    hub.root().spokes.store(spokes).unwrap();
+    for (i, spoke) in spokes.iter().enumerate() {
+        let node = space.create(Node::new(i as u64)).unwrap();
+        spoke.store(node.root()).unwrap();
+        assert_eq!(spoke.bits().index(), i as u32 + 1);
+    }
+    drop((hub, space));
+    // Nothing of it was lost, through the pages below the tail page too.
+}
+
+#[test]
+fn equal_references_share_an_entry_and_other_rights_get_an_alias() {
+    let pool = Pool::new();
+    let space = pool.open();
+    let (a, b) = (space.create(Node::new(1)).unwrap(), space.create(Node::new(2)).unwrap());
+    a.root().next.store(b.root()).unwrap();
+    let first = a.root().next.bits();
+    a.root().next.store_global(b.global(), Rights(3)).unwrap();
+    assert_eq!(a.root().next.bits(), first);
+    a.root().next.store_global(b.global(), Rights::READ).unwrap();
+    assert_ne!(a.root().next.bits(), first);
+    let readable = a.root().next.lea().unwrap();
+    assert_eq!(readable.value.get(), 2);
+    assert!(matches!(readable.value.set(3), Err(Error::Denied { .. })));
+    b.root().value.set(5).unwrap();
+    assert_eq!(readable.value.get(), 5);
+}
+
+#[test]
+fn bad_pointers_are_errors() {
+    let pool = Pool::new();
+    let space = pool.open();
+    let a = space.create(Node::new(1)).unwrap();
+    assert!(matches!(a.root().next.lea(), Err(Error::Null)));
+    let stack = Node::new(1);
+    assert!(matches!(stack.next.lea(), Err(Error::Null)));
+    assert!(matches!(a.root().next.store(&stack), Err(Error::NotInObject)));
+    assert!(matches!(stack.next.store(a.root()), Err(Error::NotInObject)));
+    for bits in [4096 + 4u64, 1 << 29, (1 << 30) - 8, 1 << 35, 8, 1 << 40 | 4096, 0xff_ffff << 40 | 4096] {
+        space.backend().write(a.id(), 4096 + 8, &bits.to_le_bytes()).unwrap();
+        assert!(a.root().next.lea().is_err(), "{bits:#x}");
+    }
+    let nobody = ObjectId::from_u128(5 << 64 | 5);
+    a.root().next.store_global(Global { id: nobody, offset: 4096 }, Rights::READ).unwrap();
+    assert!(matches!(a.root().next.lea(), Err(Error::NoObject(id)) if id == nobody));
+}
+
+#[test]
+fn types_are_checked_at_open() {
+    #[derive(Persist)]
+    #[repr(C)]
+    struct Other {
+        a: u64,
+        b: u64,
+    }
+    let pool = Pool::new();
+    let space = pool.open();
+    let id = space.create(Node::new(1)).unwrap().id();
+    assert!(matches!(space.open_object::<Other>(id), Err(Error::WrongType { .. })));
+    assert_eq!(space.open_object::<()>(id).unwrap().len().unwrap(), 64);
+}
+
+#[test]
+fn a_rebound_name_is_seen_at_the_next_use() {
+    let pool = Pool::new();
+    let space = pool.open();
+    let (a, b) = (space.create(Node::new(10)).unwrap(), space.create(Node::new(20)).unwrap());
+    let index = space.create(Node::new(0)).unwrap();
+    space.backend().make_dir("weather").unwrap();
+    space.bind("weather/today", a.id()).unwrap();
+    index.root().next.store_name("weather/today", 4096, Rights(3)).unwrap();
+    assert_eq!(index.root().next.lea().unwrap().value.get(), 10);
+    space.bind("weather/today", b.id()).unwrap();
+    assert_eq!(index.root().next.lea().unwrap().value.get(), 20);
+    // An ordinary program rebinds it.
+    let names = pool.path().join("names/weather");
+    space.bind("weather/old", a.id()).unwrap();
+    fs::rename(names.join("old"), names.join("today")).unwrap();
+    std::thread::sleep(std::time::Duration::from_millis(30));
+    assert_eq!(index.root().next.lea().unwrap().value.get(), 10);
+    space.backend().unbind("weather/today").unwrap();
+    assert!(matches!(index.root().next.lea(), Err(Error::Unresolved { .. })));
+}
+
+#[test]
+fn retargeting_moves_every_pointer_at_once() {
+    let pool = Pool::new();
+    let space = pool.open();
+    let (a, b) = (space.create(Node::new(1)).unwrap(), space.create(Node::new(2)).unwrap());
+    let holder = space.create(Node::new(0)).unwrap();
+    let second = holder.alloc(Node::new(0)).unwrap();
+    holder.root().next.store(a.root()).unwrap();
+    second.next.store_global(a.global(), Rights::READ).unwrap();
+    assert_eq!(holder.root().next.lea().unwrap().value.get(), 1);
+    assert!(holder.retarget(a.id(), b.id()).unwrap());
+    assert_eq!(holder.root().next.lea().unwrap().value.get(), 2);
+    assert_eq!(second.next.lea().unwrap().value.get(), 2);
+    assert!(!holder.retarget(a.id(), b.id()).unwrap());
+    // A is reachable anew, through another entry, and back to B is a forward of a forward.
+    second.next.store(a.root()).unwrap();
+    assert_eq!(second.next.lea().unwrap().value.get(), 1);
+    assert_eq!(holder.root().next.lea().unwrap().value.get(), 2);
+}
+
+#[test]
+fn a_derived_reference_copies_on_first_use() {
+    let pool = Pool::new();
+    let space = pool.open();
+    let template = space.create(Node::new(7)).unwrap();
+    let holder = space.create(Node::new(0)).unwrap();
+    holder.root().next.store_derived(template.global(), Rights(3)).unwrap();
+    let copy = holder.root().next.lea().unwrap();
+    copy.value.set(8).unwrap();
+    assert_eq!(template.root().value.get(), 7);
+    assert_eq!(holder.root().next.lea().unwrap().value.get(), 8);
+    assert_ne!(holder.root().next.global().unwrap().id, template.id());
+}
+
+#[test]
+fn immutable_objects_cannot_be_written_and_their_id_covers_their_data() {
+    let pool = Pool::new();
+    let space = pool.open();
+    let a = space.create(Node::new(7)).unwrap();
+    let new = NewObject { flags: twz::flags::IMMUTABLE, ..NewObject::default() };
+    let sealed = space.backend().copy(a.id(), &new).unwrap();
+    let object = space.open_object::<Node>(sealed).unwrap();
+    assert_eq!(object.root().value.get(), 7);
+    assert!(matches!(object.root().value.set(1), Err(Error::Denied { .. })));
+    assert!(space.backend().resize(sealed, 0).is_err());
+}
+
+#[test]
+fn deleting_waits_for_mappings_and_names() {
+    let pool = Pool::new();
+    let space = pool.open();
+    let a = space.create(Node::new(7)).unwrap();
+    space.bind("a", a.id()).unwrap();
+    assert!(matches!(space.backend().delete(a.id()), Err(Error::Busy { .. })));
+    space.backend().unbind("a").unwrap();
+    space.backend().delete(a.id()).unwrap();
+    assert_eq!(a.root().value.get(), 7);
+    assert!(matches!(space.backend().stat(a.id()), Err(Error::NoObject(_))));
+    assert!(matches!(space.backend().delete(a.id()), Err(Error::NoObject(_))));
+}
+
+#[test]
+fn an_altered_object_is_refused() {
+    let pool = Pool::new();
+    let space = pool.open();
+    let id = space.create(Node::new(7)).unwrap().id();
+    let text = id.to_string();
+    let tail = pool.path().join("objects").join(&text[..2]).join(format!("{text}.tail"));
+    let good = fs::read(&tail).unwrap();
+    // Default rights, nonce, owner: each is covered by the id.
+    for at in [3584 + 20, 3584 + 48, 3584 + 64] {
+        let mut bad = good.clone();
+        bad[at] ^= 1;
+        fs::write(&tail, &bad).unwrap();
+        let other = pool.open();
+        assert!(other.open_object::<Node>(id).is_err());
+        assert!(other.backend().stat(id).is_err());
+    }
+    fs::write(&tail, &good[..100]).unwrap();
+    assert!(pool.open().open_object::<Node>(id).is_err());
+}
+
+#[test]
+fn ordinary_files_become_objects_when_they_are_looked_up() {
+    let pool = Pool::new();
+    let space = pool.open();
+    fs::write(pool.path().join("names/hello"), b"hello").unwrap();
+    let id = space.resolve("hello").unwrap();
+    assert_eq!(space.resolve("/hello").unwrap(), id);
+    let object = space.open_object::<()>(id).unwrap();
+    let mut bytes = [0; 5];
+    object.read(0, &mut bytes).unwrap();
+    assert_eq!(&bytes, b"hello");
+    object.write(0, b"J").unwrap();
+    assert_eq!(fs::read(pool.path().join("names/hello")).unwrap(), b"Jello");
+    assert_eq!(pool.open().resolve("hello").unwrap(), id);
+}
+
+#[test]
+fn a_store_into_the_view_maps() {
+    let pool = Pool::new();
+    let space = pool.open();
+    let id = space.create(Node::new(42)).unwrap().id();
+    let view = space.view();
+    view.set(77, id, Rights::READ).unwrap();
+    let address = view.address(77) + 4096;
+    // SAFETY: the view shows an object there; the fault handler maps it.
+    let value = unsafe { (address as *const u64).read_volatile() };
+    assert_eq!(value, 42);
+    let other = space.create(Node::new(43)).unwrap().id();
+    view.set(77, other, Rights::READ).unwrap();
+    view.invalidate(77, 1).unwrap();
+    // SAFETY: as above.
+    assert_eq!(unsafe { (address as *const u64).read_volatile() }, 43);
+}
+
+#[test]
+fn views_are_objects_that_can_be_switched() {
+    let pool = Pool::new();
+    let space = pool.open();
+    let id = space.create(Node::new(42)).unwrap().id();
+    let view = space.create_view().unwrap();
+    space.set_view(Some(view)).unwrap();
+    space.view().set(9, id, Rights(3)).unwrap();
+    let other = pool.open();
+    other.set_view(Some(view)).unwrap();
+    assert_eq!(other.view().get(9).unwrap().unwrap().id, id);
+    // SAFETY: the view shows an object there; the fault handler maps it.
+    assert_eq!(unsafe { ((other.view().address(9) + 4096) as *const u64).read_volatile() }, 42);
+    let open = space.open_object::<Node>(id).unwrap();
+    assert!(matches!(space.set_view(None), Err(Error::Busy { .. })));
+    drop(open);
+    space.set_view(None).unwrap();
+    assert_eq!(space.view().get(9).unwrap(), None);
+}
