@@ -32,9 +32,9 @@ layout!(JournalHeader, 24, 8, { magic: 0, sequence: 8, len: 16, checksum: 20 });
 #[derive(Clone, Copy, Debug, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
 #[repr(C)]
 pub struct JournalEntry {
-    /// Byte offset in the pool; a multiple of 8.
+    /// Byte offset in the pool; a multiple of 4.
     pub target: u64,
-    /// Bytes to write; a multiple of 8, not 0.
+    /// Bytes to write; a multiple of 4, not 0.
     pub len: u32,
     /// Zero.
     pub reserved: u32,
@@ -56,7 +56,7 @@ impl JournalHeader {
         if self.sequence & 1 != slot {
             return Err(FormatError::Range { what: "journal sequence", found: self.sequence });
         }
-        if self.len as u64 > slot_bytes - 24 || self.len % 8 != 0 {
+        if self.len as u64 > slot_bytes - 24 || self.len % 4 != 0 {
             return Err(FormatError::Range { what: "journal length", found: self.len as u64 });
         }
         Ok(())
@@ -71,10 +71,10 @@ impl JournalEntry {
         if self.reserved != 0 {
             return Err(FormatError::Reserved { what: "journal entry" });
         }
-        if target % 8 != 0 || target < 2 * PAGE || target >= pages * PAGE {
+        if target % 4 != 0 || target < 2 * PAGE || target >= pages * PAGE {
             return Err(FormatError::Range { what: "journal target", found: target });
         }
-        if len == 0 || len % 8 != 0 || len > rest || len > pages * PAGE - target {
+        if len == 0 || len % 4 != 0 || len > rest || len > pages * PAGE - target {
             return Err(FormatError::Range { what: "journal entry length", found: len });
         }
         Ok(())

@@ -197,7 +197,7 @@ impl Superblock {
         if self.records == 0 || self.records >= 1 << 32 {
             return bad("object records", self.records);
         }
-        if self.journal_pages < 2 || self.journal_pages % 2 != 0 || self.journal_pages > 1 << 20 {
+        if self.journal_pages < 8 || self.journal_pages % 2 != 0 || self.journal_pages > 1 << 20 {
             return bad("journal size", self.journal_pages);
         }
         let pages = |bytes: u64| bytes.div_ceil(PAGE);

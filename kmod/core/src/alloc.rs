@@ -1,0 +1,193 @@
+// SPDX-License-Identifier: GPL-2.0 OR MIT
+//! The page allocator: a bitmap, a count of free pages for each group of
+//! 32768, and how often each page is shared.
+//!
+//! The search goes on where the last one ended, looks at a group only if its
+//! count says so, and takes words of 64 pages at a time. A page that the open
+//! change frees is not handed out by the same change.
+
+use twz_abi::{record::FANOUT, superblock::GROUP_PAGES};
+
+use crate::{
+    error::{Resource, Result, StoreError},
+    journal::CHUNK,
+    media::Media,
+    store::Store,
+};
+
+const FULL: StoreError = StoreError::Full { what: Resource::Pages };
+
+/// Bytes of a group's bitmap.
+const GROUP_BYTES: u64 = GROUP_PAGES / 8;
+
+/// Pages whose bits are searched at once.
+const CHUNK_PAGES: u64 = CHUNK as u64 * 8;
+
+impl<M: Media> Store<M> {
+    /// Takes a free page. Its bytes are whatever they were.
+    pub(crate) fn alloc_page(&mut self) -> Result<u64> {
+        if self.state.free_pages == 0 {
+            return Err(FULL);
+        }
+        let (groups, start) = (self.geo.groups(), self.hint / GROUP_PAGES);
+        // The first group twice: from the hint on, and at last from its start.
+        for i in 0..=groups {
+            let group = (start + i) % groups;
+            if self.word(self.geo.group_at(group))? == 0 {
+                continue;
+            }
+            let from = if i == 0 { self.hint } else { group * GROUP_PAGES };
+            if let Some(page) = self.search(from, (group + 1) * GROUP_PAGES)? {
+                self.take(page, 1)?;
+                self.hint = page + 1;
+                return Ok(page);
+            }
+        }
+        Err(FULL)
+    }
+
+    /// Takes 512 free pages in a row, aligned to 512, and returns the first.
+    pub(crate) fn alloc_run(&mut self) -> Result<u64> {
+        let (groups, start) = (self.geo.groups(), self.hint / GROUP_PAGES);
+        for i in 0..groups {
+            let group = (start + i) % groups;
+            if self.word(self.geo.group_at(group))? < FANOUT {
+                continue;
+            }
+            for run in 0..GROUP_PAGES / FANOUT {
+                let page = group * GROUP_PAGES + run * FANOUT;
+                if page + FANOUT <= self.geo.pages && self.run_is_free(page)? {
+                    self.take(page, FANOUT)?;
+                    self.hint = page + FANOUT;
+                    return Ok(page);
+                }
+            }
+        }
+        Err(FULL)
+    }
+
+    /// One map word less points to `page`: a share less, or the page is free.
+    pub(crate) fn release_page(&mut self, page: u64) -> Result<()> {
+        match self.shares(page)?.checked_sub(1) {
+            Some(fewer) => self.set_half(self.geo.refs_at(page), fewer),
+            None => self.give(page, 1),
+        }
+    }
+
+    /// Gives back a run from [`Self::alloc_run`], which is never shared by itself.
+    pub(crate) fn release_run(&mut self, page: u64) -> Result<()> {
+        self.give(page, FANOUT)
+    }
+
+    /// How many map words beyond the first point to `page`.
+    pub(crate) fn shares(&self, page: u64) -> Result<u32> {
+        self.half(self.geo.refs_at(page))
+    }
+
+    /// One map word more points to `page`.
+    pub(crate) fn share(&mut self, page: u64) -> Result<()> {
+        let more = self.one_share_more(page)?;
+        self.set_half(self.geo.refs_at(page), more)
+    }
+
+    /// As [`Self::share`], for pages that the open change does not look at again.
+    pub(crate) fn share_in_bulk(&mut self, page: u64) -> Result<()> {
+        let more = self.one_share_more(page)?;
+        self.set_bytes(self.geo.refs_at(page), &more.to_le_bytes())
+    }
+
+    /// Whether the open change has allocated `page`.
+    pub(crate) fn is_fresh(&self, page: u64) -> Result<bool> {
+        Ok(self.word_on_media(self.geo.bits_at(page))? & bit(page) == 0)
+    }
+
+    fn one_share_more(&self, page: u64) -> Result<u32> {
+        self.shares(page)?.checked_add(1).ok_or(StoreError::Full { what: Resource::Count })
+    }
+
+    /// The first free page from `from` on, below `end` and in the pool.
+    fn search(&self, from: u64, end: u64) -> Result<Option<u64>> {
+        let end = end.min(self.geo.pages);
+        let mut buffer = [0; CHUNK];
+        let mut page = from / 64 * 64;
+        while page < end {
+            let pages = CHUNK_PAGES - page % CHUNK_PAGES;
+            let chunk = buffer.get_mut(..pages as usize / 8).unwrap_or(&mut []);
+            self.media.read(self.geo.bits_at(page), chunk)?;
+            for bytes in chunk.chunks_exact(8) {
+                let word = bytes.try_into().map_or(u64::MAX, u64::from_le_bytes);
+                if word != u64::MAX {
+                    let mut free = !(word | self.word(self.geo.bits_at(page))?);
+                    if page < from {
+                        free &= u64::MAX.checked_shl((from - page) as u32).unwrap_or(0);
+                    }
+                    let found = page + free.trailing_zeros() as u64;
+                    if free != 0 && found < end && self.geo.is_data(found) {
+                        return Ok(Some(found));
+                    }
+                }
+                page += 64;
+            }
+        }
+        Ok(None)
+    }
+
+    fn run_is_free(&self, page: u64) -> Result<bool> {
+        let mut bits = [0xff; FANOUT as usize / 8];
+        self.media.read(self.geo.bits_at(page), &mut bits)?;
+        if !self.geo.is_data(page) || bits.iter().any(|&b| b != 0) {
+            return Ok(false);
+        }
+        for word in 0..FANOUT / 64 {
+            if self.word(self.geo.bits_at(page + word * 64))? != 0 {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
+    fn take(&mut self, page: u64, count: u64) -> Result<()> {
+        self.flip(page, count, true)?;
+        let at = self.geo.group_at(page / GROUP_PAGES);
+        let wrong = StoreError::Corrupt { what: "a count of free pages is too low", at };
+        let left = self.word(at)?.checked_sub(count).ok_or(wrong)?;
+        self.set_word(at, left)?;
+        self.state.free_pages = self.state.free_pages.checked_sub(count).ok_or(wrong)?;
+        Ok(())
+    }
+
+    fn give(&mut self, page: u64, count: u64) -> Result<()> {
+        self.flip(page, count, false)?;
+        let at = self.geo.group_at(page / GROUP_PAGES);
+        let more = self.word(at)?.saturating_add(count);
+        let all = self.geo.pages - self.geo.data_page;
+        if more > GROUP_PAGES || self.state.free_pages.saturating_add(count) > all {
+            return Err(StoreError::Corrupt { what: "a count of free pages is too high", at });
+        }
+        self.set_word(at, more)?;
+        self.state.free_pages += count;
+        Ok(())
+    }
+
+    /// Sets or clears the bits of 1 page, or of 512 aligned ones.
+    fn flip(&mut self, page: u64, count: u64, used: bool) -> Result<()> {
+        let mask = if count == 1 { bit(page) } else { u64::MAX };
+        for word in 0..count.div_ceil(64) {
+            let at = self.geo.bits_at(page + word * 64);
+            let old = self.word(at)?;
+            let before = if used { 0 } else { mask };
+            if old & mask != before || !self.geo.is_data(page) {
+                let what = "a page is free and in use at once";
+                return Err(StoreError::Corrupt { what, at });
+            }
+            self.set_word(at, old ^ mask)?;
+        }
+        Ok(())
+    }
+}
+
+const fn bit(page: u64) -> u64 {
+    1 << (page % 64)
+}
+
+const _: () = assert!(GROUP_BYTES % CHUNK as u64 == 0);

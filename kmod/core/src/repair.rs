@@ -1,0 +1,12 @@
+// SPDX-License-Identifier: GPL-2.0 OR MIT
+//! Mending.
+
+use crate::{error::Result, format::write_superblock, geometry::Geometry, media::Media};
+
+/// Writes the other superblock anew from the one that counts.
+pub(crate) fn mend_superblock<M: Media>(media: &mut M, geo: &Geometry) -> Result<()> {
+    let (_, sequence) = Geometry::slot(media, geo.current)?;
+    write_superblock(media, geo, 1 - geo.current, sequence.wrapping_add(1))?;
+    media.fence()?;
+    Ok(())
+}
