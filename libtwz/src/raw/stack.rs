@@ -25,7 +25,7 @@ pub(super) fn prepare() {
 
 /// Runs `work` on a stack of its own. More threads than stacks wait: a fault is
 /// short, and never faults again on another slot.
-pub(super) fn roomy<R>(work: impl FnOnce() -> R) -> R {
+pub(super) fn roomy<R, W: FnOnce() -> R>(work: W) -> R {
     let first = FIRST.load(Ordering::Acquire);
     if first == 0 || !cfg!(target_arch = "x86_64") {
         return work();
@@ -33,7 +33,7 @@ pub(super) fn roomy<R>(work: impl FnOnce() -> R) -> R {
     let index = take();
     let mut job = Job { work: Some(work), result: None };
     let top = first + (index + 1) * STACK_BYTES;
-    step_over(top, run::<R, _>, (&raw mut job).cast());
+    step_over(top, run::<R, W>, (&raw mut job).cast());
     TAKEN.fetch_and(!(1 << index), Ordering::AcqRel);
     match job.result {
         Some(result) => result,
