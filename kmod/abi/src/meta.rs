@@ -111,9 +111,12 @@ impl Bounds {
         self.data_pages as u64 | (self.fot_pages as u64) << 32
     }
 
-    /// Whether both fit in a slot, with the null page and the tail page.
+    /// Whether both fit in a slot, with the null page and the tail page, and
+    /// the FOT's pages are whole runs (see [`crate::fot::sidecar_page`]).
     pub const fn fits(self) -> bool {
-        self.data_pages as u64 + self.fot_pages as u64 + 2 <= crate::SLOT_PAGES
+        self.fot_pages < crate::SLOT_PAGES as u32
+            && (self.fot_pages + 1).is_power_of_two()
+            && self.data_pages as u64 + self.fot_pages as u64 + 2 <= crate::SLOT_PAGES
     }
 }
 
