@@ -138,9 +138,9 @@ fn data_and_fot_do_not_meet() {
     let r = create(&mut store, 1, 5000);
     let fot = TAIL_START - 2 * PAGE;
     assert!(store.write(r, fot, &[1; 64]).is_err());
-    store.set_meta(r, 2, 0, 0).unwrap();
+    store.set_meta(r, 3, 0, 0).unwrap();
     store.write(r, fot, &[1; 64]).unwrap();
-    let limit = MAX_DATA - 2 * PAGE;
+    let limit = MAX_DATA - 3 * PAGE;
     assert_eq!(store.resize(r, limit + 1), Err(StoreError::Size { size: limit + 1, limit }));
     store.resize(r, limit).unwrap();
     store.resize(r, 0).unwrap();
