@@ -130,6 +130,10 @@ pub trait Backend: Send + Sync {
     /// Changes the size of the data.
     fn resize(&self, id: ObjectId, size: u64) -> Result<()>;
 
+    /// Makes sure that data bytes `from` to `to` exist and have storage behind
+    /// them, so that storing to them cannot fail.
+    fn reserve(&self, id: ObjectId, from: u64, to: u64) -> Result<()>;
+
     /// Deletes an object. It stays for those who have it mapped, and is
     /// refused while names are bound to it.
     fn delete(&self, id: ObjectId) -> Result<()>;

@@ -52,6 +52,7 @@ pub(crate) fn create<T: Persist>(space: &Space, new: &NewObject, root: T) -> Res
 fn fill<T: Persist>(space: &Space, id: ObjectId, root: T, heap: Option<u64>) -> Result<Object<T>> {
     let object = open_unchecked::<T>(space, id, Rights(Rights::READ.0 | Rights::WRITE.0))?;
     if let Some(heap) = heap {
+        space.core().reserve(object.slot, DATA_START, heap)?;
         memory::init(object.root, DATA_START, root)?;
         let at = META_START + core::mem::offset_of!(Meta, heap) as u64;
         if let Some(word) = space.core().arena().tail_words(object.slot, at, 1)?.first() {
@@ -153,13 +154,13 @@ impl<T> Object<T> {
         self.space.backend().read(self.id, DATA_START.saturating_add(at), into)
     }
 
-    /// Copies data in, at byte `at`, within the size.
+    /// Copies data in, at byte `at`, within the size. Unlike a store to a field
+    /// in a hole, this says so when the disk is full.
     pub fn write(&self, at: u64, from: &[u8]) -> Result<()> {
-        let own = self.space.core().translate(self.slot, 0)?;
-        if !own.writable() {
+        if !self.space.core().translate(self.slot, 0)?.writable() {
             return Err(Error::Denied { id: self.id, wanted: Rights::WRITE });
         }
-        memory::write_bytes(own, DATA_START.saturating_add(at), from)
+        self.space.backend().write(self.id, DATA_START.saturating_add(at), from)
     }
 
     /// Makes every pointer in this object that leads to `from` lead to `to`, by

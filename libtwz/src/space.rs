@@ -211,6 +211,48 @@ impl Core {
         if resolved { Outcome::Resolved } else { Outcome::Refused }
     }
 
+    /// Says why an access at `address` is fatal. Runs in the signal handler.
+    pub(crate) fn describe(
+        &self,
+        address: usize,
+        access: Access,
+        no_storage: bool,
+        out: &mut dyn std::fmt::Write,
+    ) -> std::fmt::Result {
+        let slot = self.arena.slot_of(address).unwrap_or(0);
+        let offset = address - self.arena.address(slot);
+        match self
+            .arena
+            .info(slot)
+            .filter(|info| info.state.load(Ordering::Acquire) == slot_state::MAPPED)
+        {
+            Some(info) if no_storage => writeln!(
+                out,
+                "twz: object {}, offset {offset:#x}: no storage behind it: the object was shrunk, or the disk is full",
+                info.id()
+            ),
+            Some(info) => writeln!(
+                out,
+                "twz: object {}, offset {offset:#x}: {access:?} refused; granted here: {}",
+                info.id(),
+                info.granted()
+            ),
+            None => match self.view_entry(slot) {
+                Ok(Some(entry)) => {
+                    writeln!(
+                        out,
+                        "twz: object {}, offset {offset:#x}: cannot be mapped for {access:?}",
+                        entry.id
+                    )
+                }
+                _ => writeln!(
+                    out,
+                    "twz: slot {slot}, offset {offset:#x}: the view shows no object there"
+                ),
+            },
+        }
+    }
+
     /// Maps what the view says about a slot, unless it is mapped already.
     pub(crate) fn map_slot(&self, slot: u32) -> Result<()> {
         let info = self.arena.info(slot).ok_or(Error::NoSlot)?;

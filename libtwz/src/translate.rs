@@ -48,6 +48,11 @@ pub(crate) fn home_of<A: ?Sized>(place: &A) -> Result<(&Core, u32)> {
 impl Core {
     /// Where entry `index` of a slot's table leads; 0 is the slot itself.
     pub(crate) fn translate(&self, slot: u32, index: u32) -> Result<Translation> {
+        if index == 0
+            && let Some(own) = translate::cached(self.arena().address(slot), PtrBits::NULL)
+        {
+            return Ok(own);
+        }
         let pending = self.arena().begin_translation();
         if index == 0 {
             self.map_slot(slot)?;
@@ -163,14 +168,22 @@ impl Core {
         self.translate(slot, 0)
     }
 
-    /// Makes sure that the data reaches to slot offset `end`.
-    pub(crate) fn reach(&self, slot: u32, end: u64) -> Result<Translation> {
-        let own = self.translation(slot)?;
-        if own.end() >= end {
-            return Ok(own);
-        }
+    /// Makes sure that slot offsets `start` to `end` are data with storage
+    /// behind them, so that storing there cannot fail.
+    pub(crate) fn reserve(&self, slot: u32, start: u64, end: u64) -> Result<Translation> {
         let id = self.arena().info(slot).ok_or(Error::NoSlot)?.id();
-        self.backend().resize(id, end - DATA_START)?;
+        self.backend().reserve(
+            id,
+            start.saturating_sub(DATA_START),
+            end.saturating_sub(DATA_START),
+        )?;
         self.refresh(slot)
+    }
+
+    /// Makes sure that the data reaches to slot offset `end`, what is new with
+    /// storage behind it.
+    pub(crate) fn reach(&self, slot: u32, end: u64) -> Result<Translation> {
+        let own = self.translate(slot, 0)?;
+        if own.end() >= end { Ok(own) } else { self.reserve(slot, own.end(), end) }
     }
 }

@@ -5,7 +5,8 @@
 use std::fs;
 
 use twz::{
-    EmbeddedPool, Error, Field, Global, InitOptions, NewObject, ObjectId, Persist, Ptr, PtrSlice, Rights, Space,
+    EmbeddedPool, Error, Field, Global, InitOptions, NewObject, ObjectId, Persist, Ptr, PtrSlice,
+    Rights, Space,
 };
 
 #[derive(Persist)]
@@ -114,7 +115,9 @@ fn bad_pointers_are_errors() {
     assert!(matches!(stack.next.lea(), Err(Error::Null)));
     assert!(matches!(a.root().next.store(&stack), Err(Error::NotInObject)));
     assert!(matches!(stack.next.store(a.root()), Err(Error::NotInObject)));
-    for bits in [4096 + 4u64, 1 << 29, (1 << 30) - 8, 1 << 35, 8, 1 << 40 | 4096, 0xff_ffff << 40 | 4096] {
+    for bits in
+        [4096 + 4u64, 1 << 29, (1 << 30) - 8, 1 << 35, 8, 1 << 40 | 4096, 0xff_ffff << 40 | 4096]
+    {
         space.backend().write(a.id(), 4096 + 8, &bits.to_le_bytes()).unwrap();
         assert!(a.root().next.lea().is_err(), "{bits:#x}");
     }

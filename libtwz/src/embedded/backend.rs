@@ -42,6 +42,10 @@ impl Backend for EmbeddedPool {
         self.resize_object(id, size)
     }
 
+    fn reserve(&self, id: ObjectId, from: u64, to: u64) -> Result<()> {
+        self.reserve_data(id, from, to)
+    }
+
     fn delete(&self, id: ObjectId) -> Result<()> {
         self.delete_object(id)
     }

@@ -11,14 +11,14 @@ use std::{
 };
 
 use twz_abi::{
-    Meta, ObjectId, Rights,
+    Meta, ObjectId, PAGE, Rights,
     meta::{Bounds, flags},
 };
 use zerocopy::{FromZeros as _, IntoBytes as _};
 
 use super::{
     EmbeddedPool,
-    objects::{META_IN_TAIL, identity_of},
+    objects::{META_IN_TAIL, allocate, identity_of},
     paths::ObjectPath,
 };
 use crate::{
@@ -69,12 +69,15 @@ impl EmbeddedPool {
     ) -> Result<u32> {
         let (tail, _) = self.open_best(id, &ObjectPath::tail(id), rights)?;
         let tail = File::from(tail);
-        // A page past the end of the file would be a SIGBUS: make the file as
-        // long as the runs that are about to be mapped.
-        let needed = (2 * (pages as u64 + 1).next_power_of_two()) * twz_abi::PAGE;
-        let fail = |error| Error::Io { doing: "grow the FOT of an object", path: None, error };
-        if rights.contains(Rights::WRITE) && tail.metadata().map_err(fail)?.len() < needed {
-            tail.set_len(needed).map_err(fail)?;
+        // A store past the end of the file, or to a hole on a full disk, would
+        // be a SIGBUS: the pages about to be mapped get their storage first.
+        let (first, end) = (from as u64 + 1, (pages as u64 + 1).next_power_of_two());
+        if rights.contains(Rights::WRITE) {
+            allocate(&tail, first * PAGE, end * PAGE).map_err(|error| Error::Io {
+                doing: "grow the FOT of an object",
+                path: None,
+                error,
+            })?;
         }
         window.map_fot(tail.as_fd(), from, pages, rights)
     }

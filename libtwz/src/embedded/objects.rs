@@ -275,6 +275,31 @@ impl EmbeddedPool {
         self.bump()
     }
 
+    pub(super) fn reserve_data(&self, id: ObjectId, from: u64, to: u64) -> Result<()> {
+        self.writable()?;
+        if to > MAX_DATA || from > to {
+            return Err(Error::BadSize(to));
+        }
+        let file = File::from(self.open_file(id, &ObjectPath::data(id), true)?);
+        let at = || ObjectPath::data(id).within(&self.root);
+        let now = file.metadata().map_err(Error::at("stat", at()))?.len();
+        let tail = (to > now)
+            .then(|| self.open_file(id, &ObjectPath::tail(id), true))
+            .transpose()?
+            .map(|tail| TailPage::map(tail.as_fd()))
+            .transpose()?;
+        if let Some(tail) = &tail {
+            let bounds = tail.word(META_START + core::mem::offset_of!(Meta, bounds) as u64)?;
+            claim_data_pages(bounds, to.div_ceil(PAGE) as u32, id)?;
+        }
+        allocate(&file, from, to).map_err(Error::at("find room for", at()))?;
+        if let Some(tail) = &tail {
+            tail.word(META_START + core::mem::offset_of!(Meta, size) as u64)?
+                .fetch_max(to, Ordering::AcqRel);
+        }
+        Ok(())
+    }
+
     pub(super) fn delete_object(&self, id: ObjectId) -> Result<()> {
         self.writable()?;
         let (data, tail) = self.object_paths(id);
@@ -300,7 +325,7 @@ impl EmbeddedPool {
         self.bump()
     }
 
-    /// Splits a slot range into data and tail, for [`Self::transfer`].
+    /// Copies out of whichever file each part of the range lies in.
     pub(super) fn read_object(&self, id: ObjectId, offset: u64, into: &mut [u8]) -> Result<()> {
         check_range(offset, into.len() as u64)?;
         into.fill(0);
@@ -347,6 +372,23 @@ impl EmbeddedPool {
                 Err(Error::Io { doing: "stat an object", path: None, error: other.into() })
             }
         }
+    }
+}
+
+/// Gives a range of a file storage, and the file at least that length.
+pub(super) fn allocate(file: &File, from: u64, to: u64) -> io::Result<()> {
+    use nix::{
+        errno::Errno,
+        fcntl::{FallocateFlags, fallocate},
+    };
+    if from == to {
+        return Ok(());
+    }
+    match fallocate(file, FallocateFlags::empty(), from as i64, (to - from) as i64) {
+        // Not every file system can: there a full disk shows at the store.
+        Err(Errno::EOPNOTSUPP | Errno::ENOSYS) if file.metadata()?.len() < to => file.set_len(to),
+        Err(Errno::EOPNOTSUPP | Errno::ENOSYS) | Ok(()) => Ok(()),
+        Err(errno) => Err(errno.into()),
     }
 }
 

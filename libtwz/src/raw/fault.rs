@@ -148,6 +148,44 @@ pub(crate) fn owner_of<A: ?Sized>(_anchor: &A, address: usize) -> Option<&Core> 
     unsafe { core.as_ref() }
 }
 
+/// Says what went wrong, where the program has no handler that could.
+fn explain(signal: i32, info: *mut libc::siginfo_t, context: *mut libc::c_void) {
+    // SAFETY: the kernel passes a valid siginfo to an SA_SIGINFO handler.
+    let address = unsafe { (*info).si_addr() as usize };
+    let Some(owner) = OWNERS.get(address >> ARENA_BITS) else { return };
+    let core = owner.load(Ordering::SeqCst);
+    if core.is_null() {
+        return;
+    }
+    let access = access(context);
+    // SAFETY: enlisted. The process is about to die of this very access, so
+    // the space that the access was made through is not being dropped.
+    let core = unsafe { &*core };
+    stack::roomy(|| {
+        let mut line = Line { bytes: [0; 256], len: 0 };
+        // A line that does not fit is cut; there is nobody left to tell.
+        let _ = core.describe(address, access, signal == libc::SIGBUS, &mut line);
+        // SAFETY: the buffer is ours.
+        unsafe { libc::write(2, line.bytes.as_ptr().cast(), line.len) };
+    });
+}
+
+/// Text made without allocation.
+struct Line {
+    bytes: [u8; 256],
+    len: usize,
+}
+
+impl std::fmt::Write for Line {
+    fn write_str(&mut self, text: &str) -> std::fmt::Result {
+        let room = self.bytes.len() - self.len;
+        let text = &text.as_bytes()[..text.len().min(room)];
+        self.bytes[self.len..self.len + text.len()].copy_from_slice(text);
+        self.len += text.len();
+        Ok(())
+    }
+}
+
 /// Hands the signal to whoever had it before us.
 fn chain(signal: i32, info: *mut libc::siginfo_t, context: *mut libc::c_void) {
     let i = usize::from(signal == libc::SIGBUS);
@@ -155,6 +193,7 @@ fn chain(signal: i32, info: *mut libc::siginfo_t, context: *mut libc::c_void) {
     let previous = unsafe { (*PREVIOUS.0.get())[i].assume_init_ref() };
     match previous.sa_sigaction {
         libc::SIG_IGN | libc::SIG_DFL => {
+            explain(signal, info, context);
             // SAFETY: restores the default and returns: the instruction faults
             // again and the default action, with its core dump, is taken.
             unsafe { libc::signal(signal, libc::SIG_DFL) };

@@ -16,7 +16,14 @@ pub(super) fn prepare() {
     let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_NORESERVE | libc::MAP_STACK;
     // SAFETY: a new anonymous mapping.
     let at = unsafe {
-        libc::mmap(std::ptr::null_mut(), STACKS * STACK_BYTES, libc::PROT_READ | libc::PROT_WRITE, flags, -1, 0)
+        libc::mmap(
+            std::ptr::null_mut(),
+            STACKS * STACK_BYTES,
+            libc::PROT_READ | libc::PROT_WRITE,
+            flags,
+            -1,
+            0,
+        )
     };
     if at != libc::MAP_FAILED {
         FIRST.store(at as usize, Ordering::Release);
@@ -47,7 +54,9 @@ fn take() -> usize {
         let taken = TAKEN.load(Ordering::Acquire);
         let free = taken.trailing_ones();
         if free < STACKS as u32
-            && TAKEN.compare_exchange(taken, taken | 1 << free, Ordering::AcqRel, Ordering::Acquire).is_ok()
+            && TAKEN
+                .compare_exchange(taken, taken | 1 << free, Ordering::AcqRel, Ordering::Acquire)
+                .is_ok()
         {
             return free as usize;
         }
