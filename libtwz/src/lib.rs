@@ -43,17 +43,23 @@
 extern crate self as twz;
 
 pub mod backend;
+pub mod bundle;
+pub mod check;
 pub mod embedded;
 pub mod error;
 mod field;
 mod fot;
+pub mod graph;
 mod heap;
+pub mod image;
 mod object;
 pub mod persist;
+pub mod pools;
 mod ptr;
 mod raw;
 pub mod resolver;
 mod space;
+pub mod transfer;
 mod translate;
 mod view;
 
@@ -61,8 +67,10 @@ pub use backend::{Backend, Binding, NewObject, ObjectStat, PoolInfo};
 pub use embedded::{EmbeddedPool, InitOptions};
 pub use error::{Error, Result};
 pub use field::Field;
+pub use image::{ImageOptions, ImagePool};
 pub use object::{Object, Writer};
 pub use persist::Persist;
+pub use pools::open_pool;
 pub use ptr::{Global, Ptr, PtrSlice};
 pub use space::{Choice, Space};
 pub use twz_abi::{ObjectId, PtrBits, Rights, meta::flags, meta::kind};
