@@ -367,22 +367,22 @@ impl Core {
 
     /// A slot that shows `id` with these rights, mapped.
     pub(crate) fn slot_for(&self, id: ObjectId, rights: Rights) -> Result<u32> {
-        if let Some(slot) = self.arena.find(id, rights) {
-            self.map_slot(slot)?;
-            return Ok(slot);
-        }
-        let slot = self.claim_view_slot(id, rights)?;
-        match self.map_slot(slot) {
-            Ok(()) => {
-                self.arena.note(id, slot);
-                Ok(slot)
+        for place in 0..self.arena.slots() {
+            let Some((slot, new)) = self.claim_view_slot(id, rights, place)? else { continue };
+            if let Err(error) = self.map_slot(slot) {
+                if new {
+                    self.release_view_slot(slot);
+                }
+                return Err(error);
             }
-            Err(error) => {
-                // Nobody else can want this slot: nothing is mapped there.
-                self.release_view_slot(slot);
-                Err(error)
+            // A slot goes on showing what it showed before its entry was
+            // changed, until it is invalidated: then it is not the one.
+            let info = self.arena.info(slot).ok_or(Error::NoSlot)?;
+            if info.id() == id && info.requested.load(Ordering::Relaxed) == rights.0 {
+                return Ok(slot);
             }
         }
+        Err(Error::NoSlot)
     }
 }
 

@@ -62,7 +62,6 @@ impl Space {
         for slot in 1..core.arena().slots() {
             core.unmap_slot(slot)?;
         }
-        core.arena().forget_notes();
         core.arena().forget_all();
         match opened {
             Some(fd) => core.arena().map_view(std::os::fd::AsFd::as_fd(&fd), true),
@@ -151,24 +150,29 @@ impl Core {
             .map_err(|_| Error::BadPointer { why: "the view's entry for this slot is damaged" })
     }
 
-    /// Finds or makes an entry that shows `id`, together with all the other
-    /// processes that do so in the same view (FORMAT.md, "View entry").
-    pub(crate) fn claim_view_slot(&self, id: ObjectId, rights: Rights) -> Result<u32> {
-        let live = ViewEntry::live_word(rights);
-        let slots = self.arena().slots();
-        // Begin somewhere else in each process, to show that nothing depends on it.
-        let start = std::process::id();
-        for i in 0..slots {
-            let slot = (start.wrapping_add(i)) % slots;
-            if slot == 0 {
-                continue;
-            }
-            let words = self.view_entry_words(slot)?;
-            if take(&words[0], id.lo) && take(&words[1], id.hi) && take(&words[2], live) {
-                return Ok(slot);
-            }
+    /// Looks at the `place`th slot where `id` may be, in the order that its hash
+    /// gives: the view is a hash table, so that all who share it find the same
+    /// slots. Takes the entry if it is free; says whether it is new.
+    pub(crate) fn claim_view_slot(
+        &self,
+        id: ObjectId,
+        rights: Rights,
+        place: u32,
+    ) -> Result<Option<(u32, bool)>> {
+        let start = (id.lo ^ id.hi).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 32;
+        let slot = ((start + place as u64) % self.arena().slots() as u64) as u32;
+        if slot == 0 {
+            return Ok(None);
         }
-        Err(Error::NoSlot)
+        let words = self.view_entry_words(slot)?;
+        let live = ViewEntry::live_word(rights);
+        if !take(&words[0], id.lo) || !take(&words[1], id.hi) {
+            return Ok(None);
+        }
+        match words[2].compare_exchange(0, live, Ordering::AcqRel, Ordering::Acquire) {
+            Ok(_) => Ok(Some((slot, true))),
+            Err(there) => Ok((there == live).then_some((slot, false))),
+        }
     }
 
     /// Empties an entry: first what publishes it.

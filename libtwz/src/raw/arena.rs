@@ -9,7 +9,6 @@
 //! +0        header                 generation last seen
 //! +4 KiB    control page           the pool's, shared by all its processes
 //! +64 KiB   slot table             64 bytes a slot (SlotInfo)
-//! +1 MiB    id table               open addressing, slot numbers
 //! +2 MiB    view                   32 bytes a slot; a view object, or private
 //! +64 MiB   rows                   translations: 520 words a slot (translate.rs)
 //! +256 MiB  store cache            64 words a slot (translate.rs)
@@ -37,8 +36,6 @@ pub const SLOT_BYTES: usize = SLOT as usize;
 
 const CONTROL: usize = 4 << 10;
 const SLOT_TABLE: usize = 64 << 10;
-const ID_TABLE: usize = 1 << 20;
-const ID_TABLE_LEN: usize = 4 * MAX_SLOTS as usize;
 const VIEW: usize = 2 << 20;
 /// Bytes of the view area.
 pub const VIEW_BYTES: usize = MAX_SLOTS as usize * 32;
@@ -198,11 +195,6 @@ impl Arena {
     /// What the process knows of a slot.
     pub fn info(&self, slot: u32) -> Option<&SlotInfo> {
         self.table(SLOT_TABLE, self.slots as usize).get(slot as usize)
-    }
-
-    /// The table from ids to slots.
-    pub(super) fn id_table(&self) -> &[AtomicU32] {
-        self.table(ID_TABLE, ID_TABLE_LEN)
     }
 
     /// The view: four words a slot.

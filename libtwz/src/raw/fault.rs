@@ -95,6 +95,18 @@ extern "C" fn handler(signal: i32, info: *mut libc::siginfo_t, context: *mut lib
     // SAFETY: as above.
     unsafe { *errno = saved };
     chain(signal, info, context);
+    // If nobody wants to live with it, the instruction faults once more and
+    // that is the end: then say what it was. (Rust's own handler, too, answers
+    // what it does not know by going back to the default.)
+    let mut now = MaybeUninit::<libc::sigaction>::uninit();
+    // SAFETY: only asks; `now` is written when the call succeeds.
+    let last = unsafe {
+        libc::sigaction(signal, ptr::null(), now.as_mut_ptr()) == 0
+            && now.assume_init_ref().sa_sigaction == libc::SIG_DFL
+    };
+    if last && code > 0 {
+        explain(signal, address, access(context));
+    }
 }
 
 fn resolve(address: usize, access: Access) -> Outcome {
@@ -149,15 +161,12 @@ pub(crate) fn owner_of<A: ?Sized>(_anchor: &A, address: usize) -> Option<&Core> 
 }
 
 /// Says what went wrong, where the program has no handler that could.
-fn explain(signal: i32, info: *mut libc::siginfo_t, context: *mut libc::c_void) {
-    // SAFETY: the kernel passes a valid siginfo to an SA_SIGINFO handler.
-    let address = unsafe { (*info).si_addr() as usize };
+fn explain(signal: i32, address: usize, access: Access) {
     let Some(owner) = OWNERS.get(address >> ARENA_BITS) else { return };
     let core = owner.load(Ordering::SeqCst);
     if core.is_null() {
         return;
     }
-    let access = access(context);
     // SAFETY: enlisted. The process is about to die of this very access, so
     // the space that the access was made through is not being dropped.
     let core = unsafe { &*core };
@@ -193,7 +202,6 @@ fn chain(signal: i32, info: *mut libc::siginfo_t, context: *mut libc::c_void) {
     let previous = unsafe { (*PREVIOUS.0.get())[i].assume_init_ref() };
     match previous.sa_sigaction {
         libc::SIG_IGN | libc::SIG_DFL => {
-            explain(signal, info, context);
             // SAFETY: restores the default and returns: the instruction faults
             // again and the default action, with its core dump, is taken.
             unsafe { libc::signal(signal, libc::SIG_DFL) };

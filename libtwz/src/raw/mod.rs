@@ -26,7 +26,6 @@ pub mod control;
 pub mod fault;
 pub mod lock;
 pub mod object;
-pub mod slots;
 mod stack;
 pub mod sys;
 pub mod tail;
