@@ -79,12 +79,12 @@ impl<M: Media> Store<M> {
         let record = self.live(dir)?;
         let (pages, entries) = (1 << levels(&record), PAGE_ENTRIES as u64);
         while 1 + *cursor / entries < pages {
-            let Some(page) = self.names_page(&record, 1 + *cursor / entries)? else {
-                *cursor = (*cursor / entries + 1) * entries;
-                continue;
-            };
-            let at = page + HEADER + *cursor % entries * ENTRY;
-            *cursor += 1;
+            let (page, index) = (1 + *cursor / entries, *cursor % entries);
+            // Should the page be damaged, the caller can go on behind it.
+            *cursor = page * entries;
+            let Some(start) = self.names_page(&record, page)? else { continue };
+            *cursor = (page - 1) * entries + index + 1;
+            let at = start + HEADER + index * ENTRY;
             if let Some(entry) = self.entry_at(at)? {
                 return Ok(Some(Named { at, entry }));
             }

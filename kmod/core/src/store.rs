@@ -156,7 +156,7 @@ impl<M: Media> Store<M> {
         Ok(())
     }
 
-    fn load_state(media: &M, geo: &Geometry) -> Result<PoolState> {
+    pub(crate) fn load_state(media: &M, geo: &Geometry) -> Result<PoolState> {
         let at = geo.state_at();
         let mut state = PoolState::new_zeroed();
         media.read(at, state.as_mut_bytes())?;

@@ -12,7 +12,7 @@ use core::mem::offset_of;
 use twz_abi::{
     meta::{Bounds, META_MAGIC},
     record::MapWord,
-    Meta, ObjectRecord, FORMAT_VERSION, META_START, PAGE, SLOT_PAGES, TAIL_START,
+    Meta, ObjectRecord, DATA_START, FORMAT_VERSION, META_START, PAGE, SLOT_PAGES, TAIL_START,
 };
 use zerocopy::{FromZeros as _, IntoBytes as _};
 
@@ -65,14 +65,18 @@ impl<M: Media> Store<M> {
     }
 
     /// Sets the words of the meta record that are the programs' own: how many
-    /// FOT pages there are below the tail page, where the heap is, and the
-    /// generation. For who brings an object in; programs use the mapping.
+    /// FOT pages there are below the tail page (never fewer than before), where
+    /// the heap is, and the generation. For who brings an object in; programs use the mapping.
     pub fn set_meta(&mut self, r: RecordNo, fot_pages: u32, heap: u64, gen: u64) -> Result<()> {
         self.writable()?;
         let record = self.mutable(r)?;
         let data_pages = pages_for(record.size) as u32;
         let bounds = Bounds { data_pages, fot_pages };
-        if !bounds.fits() {
+        let heap_fits = (DATA_START..TAIL_START).contains(&heap) && heap % 64 == 0;
+        if heap != 0 && !heap_fits {
+            return Err(StoreError::Range { at: heap, len: 64 });
+        }
+        if !bounds.fits() || (fot_pages as u64) < self.fot_pages(&record)? {
             return Err(StoreError::Range { at: TAIL_START, len: fot_pages as u64 * PAGE });
         }
         let (tail, _) = self.transact(|s| s.own_page(r, TAIL_PAGE, false))?;

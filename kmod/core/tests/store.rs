@@ -35,6 +35,7 @@ fn what_is_written_is_read_back_after_reopening() {
     assert_eq!(tail[0], 0);
     assert!(tail[1..].iter().all(|&b| b == 7));
     assert_eq!(store.find(id(2)), Err(StoreError::NotFound { id: id(2) }));
+    assert_clean(&mut bytes);
 }
 
 #[test]
@@ -54,6 +55,7 @@ fn a_sparse_object_of_a_gigabyte_costs_one_record() {
     assert_eq!(store.pages_used(r), Ok(3), "a page, its leaf and the root");
     let too_big = store.resize(r, MAX_DATA + 1);
     assert_eq!(too_big, Err(StoreError::Size { size: MAX_DATA + 1, limit: MAX_DATA }));
+    assert_clean(&mut bytes);
 }
 
 #[test]
@@ -106,6 +108,7 @@ fn shrinking_gives_back_and_growing_shows_zeros() {
     store.resize(r, 0).unwrap();
     assert_eq!(store.pages_used(r), Ok(0));
     assert_eq!(store.info().unwrap().free_pages, free);
+    assert_clean(&mut bytes);
 }
 
 #[test]
@@ -129,6 +132,7 @@ fn the_tail_page_is_made_up_until_it_is_touched() {
     store.resize(r, 1).unwrap();
     let meta = store.meta(r).unwrap();
     assert_eq!((meta.size, Bounds::unpack(meta.bounds).data_pages), (1, 1));
+    assert_clean(&mut bytes);
 }
 
 #[test]
@@ -149,6 +153,7 @@ fn data_and_fot_do_not_meet() {
     assert_eq!(entry, [1; 64], "a shrink spares the FOT");
     assert!(store.write(r, META_START, &[0; 8]).is_err());
     assert!(store.write(r, META_START - 8, &[0; 16]).is_err());
+    assert_clean(&mut bytes);
 }
 
 #[test]
@@ -162,6 +167,7 @@ fn touching_stays_inside() {
     for page in [0, 3, 9, 512, TAIL - 1, TAIL + 1, u64::MAX] {
         assert!(store.touch(r, page, true).is_err(), "{page}");
     }
+    assert_clean(&mut bytes);
 }
 
 #[test]
@@ -198,6 +204,7 @@ fn a_copy_shares_until_either_side_writes() {
         store.reclaim(r).unwrap();
     }
     assert_eq!(store.info().unwrap().free_pages, start, "nothing leaked");
+    assert_clean(&mut bytes);
 }
 
 #[test]
@@ -234,6 +241,7 @@ fn huge_runs_are_used_split_and_given_back() {
     let r = store.delete(id(3)).unwrap();
     store.reclaim(r).unwrap();
     assert_eq!(store.info().unwrap().free_pages, start, "nothing leaked");
+    assert_clean(&mut bytes);
 }
 
 #[test]
@@ -260,6 +268,7 @@ fn deleting_takes_two_steps() {
     store.delete(id(4)).unwrap();
     drop(store);
     assert!(!open(&mut bytes).info().unwrap().dying, "opening finishes what was deleted");
+    assert_clean(&mut bytes);
 }
 
 #[test]
@@ -287,6 +296,7 @@ fn a_full_pool_says_so_and_loses_nothing() {
     create(&mut store, 4, 0);
     let info = store.info().unwrap();
     assert_eq!(info.free_pages, info.data_pages);
+    assert_clean(&mut bytes);
 }
 
 #[test]
@@ -306,6 +316,7 @@ fn immutable_objects_are_filled_then_hold_still() {
     assert_eq!(store.resize(r, 1), Err(StoreError::Immutable { id }));
     assert_eq!(store.touch(r, 1, true), Err(StoreError::Immutable { id }));
     assert!(store.touch(r, 1, false).is_ok());
+    assert_clean(&mut bytes);
 }
 
 #[test]
@@ -338,6 +349,7 @@ fn names() {
     store.delete(id(1)).unwrap();
     store.delete(id(2)).unwrap();
     assert!(store.write(twz_core::RecordNo(0), DATA_START, &[0]).is_err(), "a directory");
+    assert_clean(&mut bytes);
 }
 
 #[test]
@@ -360,6 +372,7 @@ fn a_thousand_names_in_one_directory() {
         store.unbind(format!("/name {n}").as_bytes()).unwrap();
     }
     store.delete(id(1)).unwrap();
+    assert_clean(&mut bytes);
 }
 
 #[test]
@@ -380,6 +393,7 @@ fn listing_finds_every_object_once() {
     }
     assert_eq!(all.len(), 20, "19 and the root directory");
     assert!(!all.contains(&id(7)));
+    assert_clean(&mut bytes);
 }
 
 #[test]

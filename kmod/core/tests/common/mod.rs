@@ -4,7 +4,9 @@
 
 use twz_abi::{ObjectId, PAGE};
 use twz_core::{
+    check::{check, repair, scratch_needed, Problem, Summary},
     format::{format, FormatOptions},
+    geometry::Geometry,
     Identity, Memory, Mode, NewObject, RecordNo, Store,
 };
 
@@ -71,4 +73,31 @@ impl Random {
     pub fn below(&mut self, n: u64) -> u64 {
         self.next() % n
     }
+}
+
+/// Everything that is wrong with an image.
+pub fn problems(bytes: &mut [u8]) -> Vec<Problem> {
+    let memory = Memory::new(bytes);
+    let geo = Geometry::load(&memory).unwrap();
+    let mut scratch = vec![0; scratch_needed(&geo) as usize];
+    let mut found = Vec::new();
+    check(&memory, &mut scratch, &mut |problem| found.push(problem)).unwrap();
+    found
+}
+
+/// Mends an image, and says what was wrong.
+pub fn mend(bytes: &mut [u8]) -> Result<(Summary, Vec<Problem>), twz_core::StoreError> {
+    let mut memory = Memory::new(bytes);
+    let geo = Geometry::load(&memory)?;
+    let mut scratch = vec![0; scratch_needed(&geo) as usize];
+    let mut found = Vec::new();
+    let summary = repair(&mut memory, &mut scratch, &mut |problem| found.push(problem))?;
+    Ok((summary, found))
+}
+
+/// Fails with every problem spelled out.
+pub fn assert_clean(bytes: &mut [u8]) {
+    let found = problems(bytes);
+    let text: Vec<String> = found.iter().map(|p| p.to_string()).collect();
+    assert!(found.is_empty(), "{text:#?}");
 }

@@ -1,0 +1,441 @@
+// SPDX-License-Identifier: GPL-2.0 OR MIT
+//! The store against a model: maps and vectors that do the same, simply.
+
+mod common;
+
+use std::collections::BTreeMap;
+
+use common::*;
+use proptest::prelude::*;
+use twz_abi::{ObjectId, DATA_START, PAGE, TAIL_START};
+use twz_core::{error::Resource, names::Binding, Media, Memory, Mode, RecordNo, Store, StoreError};
+
+#[derive(Clone, Debug)]
+enum Op {
+    Create { n: u64, size: u64 },
+    Write { n: u64, at: u64, len: u64, byte: u8 },
+    Fot { n: u64, byte: u8 },
+    Resize { n: u64, size: u64 },
+    Copy { from: u64, to: u64 },
+    Delete { n: u64 },
+    Reclaim,
+    Bind { name: u8, n: u64, replace: bool },
+    Unbind { name: u8 },
+    Rename { from: u8, to: u8 },
+    Mkdir { name: u8 },
+    Rmdir { name: u8 },
+    Reopen,
+}
+
+/// Objects have ids below this, directories above.
+const OBJECTS: u64 = 6;
+
+fn op() -> impl Strategy<Value = Op> {
+    let n = 0..OBJECTS;
+    // Sizes of a few pages, around the direct pages, around 2 MiB, and sparse.
+    let size = prop_oneof![
+        3 => 0..40_000u64,
+        2 => 30_000..200_000u64,
+        1 => (2u64 << 20) - 20_000..(2 << 20) + 20_000,
+        1 => 0..=twz_abi::MAX_DATA,
+    ];
+    let len = prop_oneof![4 => 1..9000u64, 1 => 1..300_000u64];
+    prop_oneof![
+        4 => (n.clone(), size.clone()).prop_map(|(n, size)| Op::Create { n, size }),
+        8 => (n.clone(), any::<u64>(), len, any::<u8>())
+            .prop_map(|(n, at, len, byte)| Op::Write { n, at, len, byte }),
+        1 => (n.clone(), any::<u8>()).prop_map(|(n, byte)| Op::Fot { n, byte }),
+        4 => (n.clone(), size).prop_map(|(n, size)| Op::Resize { n, size }),
+        3 => (n.clone(), n.clone()).prop_map(|(from, to)| Op::Copy { from, to }),
+        3 => n.clone().prop_map(|n| Op::Delete { n }),
+        2 => Just(Op::Reclaim),
+        3 => (0..24u8, n, any::<bool>())
+            .prop_map(|(name, n, replace)| Op::Bind { name, n, replace }),
+        2 => (0..24u8).prop_map(|name| Op::Unbind { name }),
+        2 => (0..24u8, 0..24u8).prop_map(|(from, to)| Op::Rename { from, to }),
+        1 => (0..24u8).prop_map(|name| Op::Mkdir { name }),
+        1 => (0..24u8).prop_map(|name| Op::Rmdir { name }),
+        2 => Just(Op::Reopen),
+    ]
+}
+
+/// A path of one to three components out of few.
+fn path(name: u8) -> String {
+    let part = |n: u8| char::from(b'a' + n % 3);
+    match name {
+        0..3 => format!("/{}", part(name)),
+        3..12 => format!("/{}/{}", part(name / 3), part(name)),
+        _ => format!("/{}/{}/{}", part(name / 9), part(name / 3), part(name)),
+    }
+}
+
+/// Data as pieces of 64 bytes that are not zero.
+#[derive(Clone, Default, PartialEq, Debug)]
+struct Data {
+    size: u64,
+    bytes: BTreeMap<u64, Vec<u8>>,
+    fot: Option<u8>,
+}
+
+const PIECE: u64 = 4096;
+
+impl Data {
+    fn write(&mut self, at: u64, len: u64, byte: u8) {
+        for i in at..at + len {
+            let piece = self.bytes.entry(i / PIECE).or_insert_with(|| vec![0; PIECE as usize]);
+            piece[(i % PIECE) as usize] = byte;
+        }
+    }
+
+    fn resize(&mut self, size: u64) {
+        if size < self.size {
+            let last = size / PIECE;
+            self.bytes.retain(|&piece, _| piece <= last);
+            if let Some(piece) = self.bytes.get_mut(&last) {
+                piece[(size % PIECE) as usize..].fill(0);
+            }
+        }
+        self.size = size;
+    }
+}
+
+#[derive(Default)]
+struct Model {
+    objects: BTreeMap<u64, Data>,
+    names: BTreeMap<String, ObjectId>,
+    dirs: BTreeMap<String, ObjectId>,
+    made: u64,
+}
+
+impl Model {
+    fn n(&self, id: ObjectId) -> u64 {
+        (0..OBJECTS).find(|&n| common::id(n) == id).unwrap()
+    }
+    fn parent_is_dir(&self, path: &str) -> bool {
+        let (parent, _) = path.rsplit_once('/').unwrap();
+        parent.is_empty() || self.dirs.contains_key(parent)
+    }
+    fn names_of(&self, n: u64) -> usize {
+        self.names.values().filter(|&&i| i == common::id(n)).count()
+    }
+}
+
+struct Run {
+    bytes: Vec<u8>,
+    model: Model,
+    dying: Vec<RecordNo>,
+}
+
+impl Run {
+    fn apply(&mut self, op: &Op) -> Result<(), TestCaseError> {
+        let mut store = open(&mut self.bytes);
+        let before = store.info().unwrap().free_pages;
+        // A reopened store has nothing dying; keep one open across several operations
+        // only where the operation needs it.
+        match step(&mut store, &mut self.model, &mut self.dying, op) {
+            Err(StoreError::Full { what: Resource::Pages }) => {
+                prop_assert!(before < 700, "full with {before} free pages");
+                prop_assert!(matches!(op, Op::Write { .. } | Op::Resize { .. }), "{op:?}");
+                // A write that filled the pool may be there in part.
+                if let Op::Write { n, .. } = op {
+                    resync(&store, &mut self.model, *n);
+                }
+            }
+            Err(other) => return Err(TestCaseError::fail(format!("{op:?}: {other}"))),
+            Ok(()) => {}
+        }
+        agree(&store, &self.model)
+    }
+}
+
+fn resync<M: Media>(store: &Store<M>, model: &mut Model, n: u64) {
+    let data = model.objects.get_mut(&n).unwrap();
+    let r = store.find(id(n)).unwrap();
+    data.bytes.clear();
+    let mut page = vec![0; PIECE as usize];
+    for piece in 0..data.size.div_ceil(PIECE) {
+        if store.translate(r, piece + 1) != Ok(twz_core::Translation::Hole) {
+            store.read(r, DATA_START + piece * PIECE, &mut page).unwrap();
+            data.bytes.insert(piece, page.clone());
+        }
+    }
+}
+
+fn step<M: Media>(
+    store: &mut Store<M>,
+    model: &mut Model,
+    dying: &mut Vec<RecordNo>,
+    op: &Op,
+) -> Result<(), StoreError> {
+    match *op {
+        Op::Create { n, size } => {
+            let result = store.create(id(n), &new(n, size));
+            if model.objects.contains_key(&n) {
+                assert_eq!(result, Err(StoreError::Exists { id: id(n) }));
+            } else {
+                result?;
+                model.objects.insert(n, Data { size, ..Data::default() });
+            }
+        }
+        Op::Write { n, at, len, byte } => {
+            let Some(data) = model.objects.get_mut(&n).filter(|d| d.size > 0) else {
+                return Ok(());
+            };
+            let at = at % data.size.min(if at % 3 == 0 { 50_000 } else { u64::MAX });
+            let len = len.min(data.size - at);
+            let r = store.find(id(n))?;
+            store.write(r, DATA_START + at, &vec![byte; len as usize])?;
+            data.write(at, len, byte);
+        }
+        Op::Fot { n, byte } => {
+            let Some(data) = model.objects.get_mut(&n) else { return Ok(()) };
+            let r = store.find(id(n))?;
+            match store.write(r, TAIL_START, &[byte; 16]) {
+                Err(StoreError::Full { .. }) => return Ok(()),
+                other => other?,
+            }
+            data.fot = Some(byte);
+        }
+        Op::Resize { n, size } => {
+            let Some(data) = model.objects.get_mut(&n) else { return Ok(()) };
+            store.resize(store.find(id(n))?, size)?;
+            data.resize(size);
+        }
+        Op::Copy { from, to } => {
+            if !model.objects.contains_key(&from) || model.objects.contains_key(&to) {
+                return Ok(());
+            }
+            match store.copy(store.find(id(from))?, id(to), &new(to, 0)) {
+                Err(StoreError::Full { .. }) => return Ok(()),
+                other => other?,
+            };
+            let data = model.objects[&from].clone();
+            model.objects.insert(to, data);
+        }
+        Op::Delete { n } => {
+            let result = store.delete(id(n));
+            match (model.objects.contains_key(&n), model.names_of(n)) {
+                (false, _) => assert_eq!(result, Err(StoreError::NotFound { id: id(n) })),
+                (true, 0) => {
+                    dying.push(result?);
+                    model.objects.remove(&n);
+                }
+                (true, names) => {
+                    let bound = StoreError::Bound { id: id(n), names: names as u32 };
+                    assert_eq!(result, Err(bound));
+                }
+            }
+        }
+        Op::Reclaim => {
+            // In no particular order.
+            while let Some(r) = (!dying.is_empty()).then(|| dying.swap_remove(dying.len() / 2)) {
+                store.reclaim(r)?;
+            }
+        }
+        _ => return step_names(store, model, dying, op),
+    }
+    Ok(())
+}
+
+fn step_names<M: Media>(
+    store: &mut Store<M>,
+    model: &mut Model,
+    dying: &mut Vec<RecordNo>,
+    op: &Op,
+) -> Result<(), StoreError> {
+    match *op {
+        Op::Bind { name, n, replace } => {
+            let path = path(name);
+            if !model.objects.contains_key(&n) {
+                return Ok(());
+            }
+            let result = store.bind(path.as_bytes(), id(n), replace);
+            if !model.parent_is_dir(&path) {
+                assert!(matches!(result, Err(StoreError::NoName | StoreError::NotADirectory)));
+            } else if model.dirs.contains_key(&path) {
+                assert_eq!(result, Err(StoreError::IsADirectory));
+            } else if model.names.contains_key(&path) && !replace {
+                assert_eq!(result, Err(StoreError::NameTaken));
+            } else if result != Err(StoreError::Full { what: Resource::Pages }) {
+                assert_eq!(result, Ok(model.names.insert(path, id(n))));
+            }
+        }
+        Op::Unbind { name } => {
+            let path = path(name);
+            let result = store.unbind(path.as_bytes());
+            match model.names.remove(&path) {
+                Some(id) => assert_eq!(result, Ok(id)),
+                None => assert!(result.is_err()),
+            }
+        }
+        Op::Rename { from, to } => {
+            let (from, to) = (path(from), path(to));
+            let result = store.rename(from.as_bytes(), to.as_bytes());
+            let is_dir = model.dirs.contains_key(&from);
+            let below = to.starts_with(&format!("{from}/"));
+            if !is_dir && !model.names.contains_key(&from) {
+                assert!(result.is_err());
+            } else if from == to {
+                assert_eq!(result, Ok(None));
+            } else if !model.parent_is_dir(&to) || (is_dir && below) {
+                assert!(result.is_err(), "{from} {to}");
+            } else if model.dirs.contains_key(&to) || (is_dir && model.names.contains_key(&to)) {
+                assert_eq!(result, Err(StoreError::NameTaken));
+            } else if result == Err(StoreError::Full { what: Resource::Pages }) {
+            } else if is_dir {
+                assert_eq!(result, Ok(None));
+                let moved = |p: &str| p.strip_prefix(&from).map(|rest| format!("{to}{rest}"));
+                for tree in [&mut model.dirs, &mut model.names] {
+                    *tree = std::mem::take(tree)
+                        .into_iter()
+                        .map(|(p, id)| match p == from || p.starts_with(&format!("{from}/")) {
+                            true => (moved(&p).unwrap(), id),
+                            false => (p, id),
+                        })
+                        .collect();
+                }
+            } else {
+                let id = model.names.remove(&from).unwrap();
+                assert_eq!(result, Ok(model.names.insert(to, id)));
+            }
+        }
+        Op::Mkdir { name } => {
+            let path = path(name);
+            model.made += 1;
+            let identity = identity(1000 + model.made);
+            let result = store.mkdir(path.as_bytes(), &identity);
+            let taken = model.dirs.contains_key(&path) || model.names.contains_key(&path);
+            if taken || !model.parent_is_dir(&path) {
+                assert!(result.is_err());
+            } else if result != Err(StoreError::Full { what: Resource::Pages }) {
+                model.dirs.insert(path, result?);
+            }
+        }
+        Op::Rmdir { name } => {
+            let path = path(name);
+            let result = store.rmdir(path.as_bytes());
+            let inside = format!("{path}/");
+            let mut all = model.dirs.keys().chain(model.names.keys());
+            if !model.dirs.contains_key(&path) {
+                assert!(result.is_err());
+            } else if all.any(|p| p.starts_with(&inside)) {
+                assert_eq!(result, Err(StoreError::NotEmpty));
+            } else {
+                dying.push(result?);
+                model.dirs.remove(&path);
+            }
+        }
+        _ => {}
+    }
+    Ok(())
+}
+
+fn agree<M: Media>(store: &Store<M>, model: &Model) -> Result<(), TestCaseError> {
+    let mut page = vec![0; PAGE as usize];
+    for (&n, data) in &model.objects {
+        let r = store.find(id(n)).unwrap();
+        prop_assert_eq!(store.stat(r).unwrap().size, data.size);
+        prop_assert_eq!(store.stat(r).unwrap().names as usize, model.names_of(n));
+        let meta = store.meta(r).unwrap();
+        prop_assert!(meta.check().is_ok() && meta.size == data.size && meta.id == id(n));
+        for (&piece, bytes) in &data.bytes {
+            if piece * PIECE >= data.size {
+                continue;
+            }
+            let len = (data.size - piece * PIECE).min(PIECE) as usize;
+            store.read(r, DATA_START + piece * PIECE, &mut page).unwrap();
+            prop_assert!(page[..len] == bytes[..len], "object {} piece {}", n, piece);
+        }
+        // What the model has nothing of is zeros: look at what is mapped, and a bit more.
+        for piece in 0..data.size.div_ceil(PIECE).min(600) {
+            if !data.bytes.contains_key(&piece) {
+                let len = (data.size - piece * PIECE).min(PIECE) as usize;
+                store.read(r, DATA_START + piece * PIECE, &mut page).unwrap();
+                prop_assert!(page[..len].iter().all(|&b| b == 0), "object {} hole {}", n, piece);
+            }
+        }
+        let mut fot = [0; 16];
+        store.read(r, TAIL_START, &mut fot).unwrap();
+        prop_assert_eq!(fot, [data.fot.unwrap_or(0); 16]);
+    }
+    for (path, &bound) in &model.names {
+        prop_assert_eq!(store.lookup(path.as_bytes()), Ok(Binding::Object(bound)));
+        model.n(bound);
+    }
+    for (path, &dir) in &model.dirs {
+        prop_assert_eq!(store.lookup(path.as_bytes()), Ok(Binding::Directory(dir)));
+    }
+    let objects = 1 + model.objects.len() + model.dirs.len();
+    prop_assert_eq!(store.info().unwrap().objects, objects as u64);
+    Ok(())
+}
+
+/// A walk, in which the store stays open until it is told to reopen.
+fn run(ops: &[Op], pages: u64) -> Result<(), TestCaseError> {
+    let mut run =
+        Run { bytes: image_with(pages, Some(40)), model: Model::default(), dying: vec![] };
+    let start = open(&mut run.bytes).info().unwrap().free_pages;
+    let mut rest = ops;
+    while !rest.is_empty() {
+        let until = rest.iter().position(|op| matches!(op, Op::Reopen)).unwrap_or(rest.len());
+        let (now, later) = rest.split_at(until);
+        let mut store = open(&mut run.bytes);
+        for op in now {
+            match step(&mut store, &mut run.model, &mut run.dying, op) {
+                Err(StoreError::Full { what: Resource::Pages }) => {
+                    if let Op::Write { n, .. } = op {
+                        resync(&store, &mut run.model, *n);
+                    }
+                }
+                Err(other) => return Err(TestCaseError::fail(format!("{op:?}: {other}"))),
+                Ok(()) => {}
+            }
+        }
+        agree(&store, &run.model)?;
+        drop(store);
+        run.dying.clear();
+        let found: Vec<String> = problems(&mut run.bytes).iter().map(|p| p.to_string()).collect();
+        prop_assert!(found.is_empty(), "{:#?}", found);
+        run.apply(&Op::Reopen)?;
+        rest = later.get(1..).unwrap_or(&[]);
+    }
+    finish(&mut run, start)
+}
+
+/// Everything that goes gives back everything it had.
+fn finish(run: &mut Run, start: u64) -> Result<(), TestCaseError> {
+    let mut store = open(&mut run.bytes);
+    for path in run.model.names.keys() {
+        store.unbind(path.as_bytes()).unwrap();
+    }
+    for path in run.model.dirs.keys().rev() {
+        let r = store.rmdir(path.as_bytes()).unwrap();
+        store.reclaim(r).unwrap();
+    }
+    for &n in run.model.objects.keys() {
+        let r = store.delete(id(n)).unwrap();
+        store.reclaim(r).unwrap();
+    }
+    let root = store.pages_used(store.find(store.geometry().root_names).unwrap()).unwrap();
+    prop_assert_eq!(store.info().unwrap().free_pages + root, start);
+    drop(store);
+    let found: Vec<String> = problems(&mut run.bytes).iter().map(|p| p.to_string()).collect();
+    prop_assert!(found.is_empty(), "{:#?}", found);
+    let read = Store::open(Memory::new(&mut run.bytes), Mode::ReadOnly);
+    prop_assert!(read.is_ok());
+    Ok(())
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 96, ..ProptestConfig::default() })]
+
+    #[test]
+    fn a_store_does_what_the_model_does(ops in prop::collection::vec(op(), 1..120)) {
+        run(&ops, 4000)?;
+    }
+
+    #[test]
+    fn a_small_store_fills_up_and_loses_nothing(ops in prop::collection::vec(op(), 1..120)) {
+        run(&ops, 160)?;
+    }
+}
