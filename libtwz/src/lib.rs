@@ -43,6 +43,7 @@
 extern crate self as twz;
 
 pub mod backend;
+mod capi;
 pub mod bundle;
 pub mod check;
 pub mod embedded;
@@ -73,6 +74,9 @@ pub use persist::Persist;
 pub use pools::open_pool;
 pub use ptr::{Global, Ptr, PtrSlice};
 pub use space::{Choice, Space};
-pub use twz_abi::{ObjectId, PtrBits, Rights, meta::flags, meta::kind};
+pub use twz_abi::{
+    DATA_START, FORMAT_VERSION, MAX_DATA, ObjectId, PtrBits, Rights, fot::flags as fot_flags,
+    ioctl::ABI_VERSION, meta::flags, meta::kind,
+};
 pub use twz_derive::Persist;
 pub use view::View;
