@@ -46,6 +46,13 @@ fuzz() {
     return 1
 }
 
+# Targets that need a pool make it in the temporary directory: in memory if possible.
+shm=/dev/shm
+[[ -w $shm ]] || shm=${TMPDIR:-/tmp}
+TMPDIR=$(mktemp -d -p "$shm")
+export TMPDIR
+trap 'rm -rf "$TMPDIR"' EXIT
+
 targets=("$@")
 ((${#targets[@]})) || mapfile -t targets < <(basename -s .rs tests/fuzz/fuzz_targets/*.rs)
 failed=0
