@@ -1,97 +1,375 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! The image as a [`Backend`].
+//! The image as a [`Backend`]: each method takes the store's lock, and asks it.
 
-use std::os::fd::{BorrowedFd, OwnedFd};
+use std::{
+    fs::OpenOptions,
+    os::fd::{AsRawFd as _, BorrowedFd, OwnedFd},
+};
 
-use twz_abi::{ObjectId, Rights};
-use twz_core::ident::Identity;
+use nix::{
+    errno::Errno,
+    fcntl::{FcntlArg, fcntl},
+};
+use twz_abi::{DATA_START, META_START, Meta, ObjectId, PAGE, Rights, meta, name::NameEntry};
+use twz_core::{
+    Identity, RecordNo, Store, StoreError, ident::ContentHash, names::Binding as Named,
+};
+use zerocopy::{FromZeros as _, IntoBytes as _};
 
-use super::ImagePool;
+use super::{ImageFile, ImagePool, earn};
 use crate::{
     backend::{Backend, Binding, Mapped, NewObject, ObjectStat, PoolInfo},
     error::{Error, Result},
     raw::SlotWindow,
 };
 
-const SOON: Error = Error::Unsupported("images are being built");
+const NOT_MAPPED: Error =
+    Error::Unsupported("an image cannot be mapped; copy the pool into a directory first");
+
+/// Ids taken from the store under one lock.
+const BATCH: usize = 256;
+
+type Said<T> = std::result::Result<T, StoreError>;
+
+impl ImagePool {
+    /// Does something with the store; what it says about names is about `name`.
+    fn ask<T>(&self, name: &str, act: impl FnOnce(&mut Store<ImageFile>) -> Said<T>) -> Result<T> {
+        act(&mut self.state().store).map_err(self.said(name))
+    }
+
+    fn place(&self, identity: &Identity, new: &NewObject) -> Result<ObjectId> {
+        let id = identity.id().ok_or(Error::Unsupported("this identity gives no valid id"))?;
+        let new = twz_core::NewObject {
+            identity: *identity,
+            kind: new.kind,
+            fingerprint: new.fingerprint,
+            size: new.size,
+        };
+        self.ask("", |store| store.create(id, &new))?;
+        Ok(id)
+    }
+
+    /// Objects and directories, the latter counted when first asked for.
+    fn directories(&self) -> Result<u64> {
+        if let Some(known) = self.state().directories {
+            return Ok(known);
+        }
+        let mut count = 0;
+        self.visit(&mut |_, kind| {
+            count += (kind == Some(meta::kind::NAMES)) as u64;
+            Ok(())
+        })?;
+        self.state().directories = Some(count);
+        Ok(count)
+    }
+
+    /// Visits all that has a record: the id, and the kind if it can be read.
+    fn visit(&self, each: &mut dyn FnMut(ObjectId, Option<u32>) -> Result<()>) -> Result<()> {
+        let (mut cursor, mut ids) = (0, [ObjectId::NULL; BATCH]);
+        loop {
+            let mut found = Vec::with_capacity(BATCH);
+            self.ask("", |store| {
+                let filled = store.list(&mut cursor, &mut ids)?;
+                for &id in ids.iter().take(filled) {
+                    match store.find(id).and_then(|r| store.stat(r)) {
+                        Ok(record) => found.push((id, Some(record.kind))),
+                        Err(StoreError::NotFound { .. }) => {}
+                        Err(_) => found.push((id, None)),
+                    }
+                }
+                Ok(())
+            })?;
+            if found.is_empty() {
+                return Ok(());
+            }
+            for (id, kind) in found {
+                each(id, kind)?;
+            }
+        }
+    }
+
+    /// Writes to the words of the meta record that are the programs' own.
+    fn write_meta(&self, id: ObjectId, offset: u64, from: &[u8]) -> Result<()> {
+        const OWN: std::ops::Range<usize> =
+            std::mem::offset_of!(Meta, bounds)..std::mem::offset_of!(Meta, reserved2);
+        let start = (offset - META_START) as usize;
+        self.ask("", |store| {
+            let r = store.find(id)?;
+            let mut meta = store.meta(r)?;
+            let range = start..start + from.len();
+            let refused = StoreError::Range { at: offset, len: from.len() as u64 };
+            match meta.as_mut_bytes().get_mut(range.clone()) {
+                Some(part) if OWN.start <= range.start && range.end <= OWN.end => {
+                    part.copy_from_slice(from);
+                }
+                _ => return Err(refused),
+            }
+            let fot_pages = meta::Bounds::unpack(meta.bounds).fot_pages;
+            store.set_meta(r, fot_pages, meta.heap, meta.generation)
+        })
+    }
+}
+
+/// SHA-256 of an object's data.
+fn hash(store: &Store<ImageFile>, r: RecordNo, size: u64) -> Said<[u8; 32]> {
+    let (mut hash, mut buffer) = (ContentHash::new(), vec![0; 1 << 16]);
+    let mut at = 0;
+    while at < size {
+        let n = (size - at).min(buffer.len() as u64) as usize;
+        let chunk = buffer.get_mut(..n).unwrap_or_default();
+        store.read(r, DATA_START + at, chunk)?;
+        hash.update(chunk);
+        at += n as u64;
+    }
+    Ok(hash.finish())
+}
+
+fn unnamed(found: Named) -> Binding {
+    match found {
+        Named::Object(id) => Binding::Object(id),
+        Named::Directory(_) => Binding::Directory,
+    }
+}
 
 impl Backend for ImagePool {
     fn info(&self) -> Result<PoolInfo> {
-        Err(SOON)
+        let directories = self.directories()?;
+        let state = self.state();
+        let (geometry, info) = (state.store.geometry(), state.store.info().map_err(self.said(""))?);
+        Ok(PoolInfo {
+            home: "image",
+            path: self.path.clone(),
+            pool_id: geometry.pool_id,
+            label: String::from_utf8_lossy(geometry.label()).into_owned(),
+            created: geometry.created,
+            version: twz_abi::FORMAT_VERSION,
+            objects: Some(info.objects.saturating_sub(directories)),
+            capacity: info.data_pages * PAGE,
+            free: info.free_pages * PAGE,
+            read_only: self.read_only,
+            durability: "journal: a change is whole or absent after a power cut, bytes after 'sync'",
+        })
     }
-    fn create(&self, _: &NewObject) -> Result<ObjectId> {
-        Err(SOON)
+
+    fn create(&self, new: &NewObject) -> Result<ObjectId> {
+        if new.flags & meta::flags::IMMUTABLE != 0 {
+            return Err(Error::Unsupported(
+                "an immutable object is made by copying one that has its data",
+            ));
+        }
+        self.place(&earn(new, [0; 32])?.1, new)
     }
-    fn adopt(&self, _: &Identity, _: &NewObject) -> Result<ObjectId> {
-        Err(SOON)
+
+    fn adopt(&self, identity: &Identity, new: &NewObject) -> Result<ObjectId> {
+        self.place(identity, new)
     }
-    fn stat(&self, _: ObjectId) -> Result<ObjectStat> {
-        Err(SOON)
+
+    fn stat(&self, id: ObjectId) -> Result<ObjectStat> {
+        self.ask("", |store| {
+            let r = store.find(id)?;
+            let record = store.stat(r)?;
+            Ok(ObjectStat {
+                id,
+                identity: Identity::from(&record),
+                kind: record.kind,
+                fingerprint: record.fingerprint,
+                size: record.size,
+                stored: store.pages_used(r)? * PAGE,
+                names: record.names as u64,
+            })
+        })
     }
-    fn list(&self, _: &mut dyn FnMut(ObjectId) -> Result<()>) -> Result<()> {
-        Err(SOON)
+
+    fn list(&self, visit: &mut dyn FnMut(ObjectId) -> Result<()>) -> Result<()> {
+        self.visit(&mut |id, kind| match kind {
+            Some(meta::kind::NAMES) => Ok(()),
+            _ => visit(id),
+        })
     }
-    fn resize(&self, _: ObjectId, _: u64) -> Result<()> {
-        Err(SOON)
+
+    fn resize(&self, id: ObjectId, size: u64) -> Result<()> {
+        self.ask("", |store| store.resize(store.find(id)?, size))
     }
-    fn reserve(&self, _: ObjectId, _: u64, _: u64) -> Result<()> {
-        Err(SOON)
+
+    fn reserve(&self, id: ObjectId, from: u64, to: u64) -> Result<()> {
+        if from > to {
+            return Err(Error::BadSize(to));
+        }
+        self.ask("", |store| {
+            let r = store.find(id)?;
+            if to > store.stat(r)?.size {
+                store.resize(r, to)?;
+            }
+            for page in (DATA_START + from) / PAGE..(DATA_START + to).div_ceil(PAGE) {
+                store.touch(r, page, true)?;
+            }
+            Ok(())
+        })
     }
-    fn delete(&self, _: ObjectId) -> Result<()> {
-        Err(SOON)
+
+    fn delete(&self, id: ObjectId) -> Result<()> {
+        self.ask("", |store| {
+            if store.stat(store.find(id)?)?.kind == meta::kind::NAMES {
+                return Err(StoreError::Directory { id });
+            }
+            // Nobody has it mapped: an image cannot be.
+            let r = store.delete(id)?;
+            store.reclaim(r)
+        })
     }
-    fn copy(&self, _: ObjectId, _: &NewObject) -> Result<ObjectId> {
-        Err(SOON)
+
+    fn copy(&self, source: ObjectId, new: &NewObject) -> Result<ObjectId> {
+        let mut state = self.state();
+        let store = &mut state.store;
+        let said = self.said("");
+        let r = store.find(source).map_err(&said)?;
+        let old = store.stat(r).map_err(&said)?;
+        let content = match new.flags & meta::flags::IMMUTABLE {
+            0 => [0; 32],
+            _ => hash(store, r, old.size).map_err(&said)?,
+        };
+        let (id, identity) = earn(new, content)?;
+        // The kind and the type are those of the source: the bytes are.
+        let (kind, fingerprint) = (old.kind, old.fingerprint);
+        let new = twz_core::NewObject { identity, kind, fingerprint, size: old.size };
+        store.copy(r, id, &new).map_err(&said)?;
+        Ok(id)
     }
-    fn read(&self, _: ObjectId, _: u64, _: &mut [u8]) -> Result<()> {
-        Err(SOON)
+
+    fn read(&self, id: ObjectId, offset: u64, into: &mut [u8]) -> Result<()> {
+        self.ask("", |store| store.read(store.find(id)?, offset, into))
     }
-    fn write(&self, _: ObjectId, _: u64, _: &[u8]) -> Result<()> {
-        Err(SOON)
+
+    fn write(&self, id: ObjectId, offset: u64, from: &[u8]) -> Result<()> {
+        if offset >= META_START {
+            return self.write_meta(id, offset, from);
+        }
+        self.ask("", |store| store.write(store.find(id)?, offset, from))
     }
-    fn sync(&self, _: ObjectId) -> Result<()> {
-        Err(SOON)
+
+    fn sync(&self, id: ObjectId) -> Result<()> {
+        self.ask("", |store| {
+            store.find(id)?;
+            store.sync()
+        })
     }
-    fn lookup(&self, _: &str) -> Result<Binding> {
-        Err(SOON)
+
+    fn lookup(&self, path: &str) -> Result<Binding> {
+        self.ask(path, |store| store.lookup(path.as_bytes())).map(unnamed)
     }
-    fn bind(&self, _: &str, _: ObjectId, _: bool) -> Result<()> {
-        Err(SOON)
+
+    fn bind(&self, path: &str, id: ObjectId, replace: bool) -> Result<()> {
+        self.ask(path, |store| match store.bind(path.as_bytes(), id, replace) {
+            Err(StoreError::IsADirectory) => Err(StoreError::NameTaken),
+            other => other.map(|_| ()),
+        })
     }
-    fn unbind(&self, _: &str) -> Result<()> {
-        Err(SOON)
+
+    fn unbind(&self, path: &str) -> Result<()> {
+        self.ask(path, |store| store.unbind(path.as_bytes()).map(|_| ()))
     }
-    fn rename(&self, _: &str, _: &str) -> Result<()> {
-        Err(SOON)
+
+    fn rename(&self, from: &str, to: &str) -> Result<()> {
+        let mut state = self.state();
+        match state.store.rename(from.as_bytes(), to.as_bytes()) {
+            Err(error @ (StoreError::NameTaken | StoreError::NotEmpty)) => {
+                Err(self.said(to)(error))
+            }
+            other => other.map(|_| ()).map_err(self.said(from)),
+        }
     }
-    fn make_dir(&self, _: &str) -> Result<()> {
-        Err(SOON)
+
+    fn make_dir(&self, path: &str) -> Result<()> {
+        let (_, identity) = earn(&NewObject::default(), [0; 32])?;
+        let mut state = self.state();
+        state.store.mkdir(path.as_bytes(), &identity).map_err(self.said(path))?;
+        state.directories = state.directories.map(|n| n + 1);
+        Ok(())
     }
-    fn remove_dir(&self, _: &str) -> Result<()> {
-        Err(SOON)
+
+    fn remove_dir(&self, path: &str) -> Result<()> {
+        let mut state = self.state();
+        let r = state.store.rmdir(path.as_bytes()).map_err(self.said(path))?;
+        state.directories = state.directories.map(|n| n.saturating_sub(1));
+        state.store.reclaim(r).map_err(self.said(path))
     }
-    fn read_dir(&self, _: &str, _: &mut dyn FnMut(&str, Binding) -> Result<()>) -> Result<()> {
-        Err(SOON)
+
+    fn read_dir(
+        &self,
+        path: &str,
+        visit: &mut dyn FnMut(&str, Binding) -> Result<()>,
+    ) -> Result<()> {
+        let Named::Directory(dir) = self.ask(path, |store| store.lookup(path.as_bytes()))? else {
+            return Err(Error::NotADirectory(path.into()));
+        };
+        let (mut cursor, mut entry) = (0, NameEntry::new_zeroed());
+        while let Some(found) =
+            self.ask(path, |store| store.read_dir(dir, &mut cursor, &mut entry))?
+        {
+            // A name that is not UTF-8 has no path here.
+            if let Ok(name) = std::str::from_utf8(entry.bytes()) {
+                visit(name, unnamed(found))?;
+            }
+        }
+        Ok(())
     }
+
     fn bump_generation(&self) -> Result<()> {
-        Err(SOON)
+        // Nothing is mapped, so nobody has translations that could be stale.
+        Ok(())
     }
+
     fn control(&self) -> Option<(BorrowedFd<'_>, i64)> {
         None
     }
+
     fn map(&self, _: ObjectId, _: &SlotWindow<'_>, _: Rights) -> Result<Mapped> {
-        Err(SOON)
+        Err(NOT_MAPPED)
     }
+
     fn map_fot(&self, _: ObjectId, _: &SlotWindow<'_>, _: u32, _: u32, _: Rights) -> Result<u32> {
-        Err(SOON)
+        Err(NOT_MAPPED)
     }
-    fn size(&self, _: ObjectId) -> Result<u64> {
-        Err(SOON)
+
+    fn size(&self, id: ObjectId) -> Result<u64> {
+        self.ask("", |store| Ok(store.stat(store.find(id)?)?.size))
     }
+
     fn open_data(&self, _: ObjectId, _: bool) -> Result<OwnedFd> {
-        Err(SOON)
+        Err(NOT_MAPPED)
     }
-    fn lock(&self, _: ObjectId) -> Result<OwnedFd> {
-        Err(SOON)
+
+    fn lock(&self, id: ObjectId) -> Result<OwnedFd> {
+        if self.read_only {
+            return Err(Error::ReadOnly);
+        }
+        let fd = self.ask("", |store| {
+            store.find(id)?;
+            Ok(store.media().file().as_raw_fd())
+        })?;
+        // A descriptor of its own: the lock belongs to whoever opened it.
+        let again = format!("/proc/self/fd/{fd}");
+        let file = OpenOptions::new()
+            .read(true)
+            .write(true)
+            .open(again)
+            .map_err(Error::at("lock an object in", &self.path))?;
+        let byte = libc::flock {
+            l_type: libc::F_WRLCK as i16,
+            l_whence: 0,
+            // One byte stands for one object; that it may lie past the end is fine.
+            l_start: ((id.lo ^ id.hi) >> 2) as i64,
+            l_len: 1,
+            l_pid: 0,
+        };
+        loop {
+            match fcntl(&file, FcntlArg::F_OFD_SETLKW(&byte)) {
+                Ok(_) => return Ok(file.into()),
+                Err(Errno::EINTR) => {}
+                Err(errno) => {
+                    return Err(Error::at("lock an object in", &self.path)(errno.into()));
+                }
+            }
+        }
     }
 }

@@ -6,11 +6,33 @@
 //! into a directory, and back. One process writes to an image at a time, or
 //! several read it.
 
-use std::path::Path;
+use std::{
+    fs::{self, OpenOptions},
+    io,
+    path::{Path, PathBuf},
+    sync::{Mutex, MutexGuard},
+};
 
-use crate::error::{Error, Result};
+use twz_abi::{FormatError, ObjectId};
+use twz_core::{
+    Identity, Media as _, MediaError, Mode, Store, StoreError,
+    error::Resource,
+    format::{FormatOptions, format},
+};
+
+use crate::{
+    backend::NewObject,
+    error::{Error, Result},
+    raw::sys,
+};
 
 mod backend;
+mod file;
+
+pub(crate) use file::ImageFile;
+
+/// Pages of an image's journal.
+const JOURNAL_PAGES: u64 = 64;
 
 /// How to make an image.
 #[derive(Clone, Debug)]
@@ -30,22 +52,189 @@ impl Default for ImageOptions {
 }
 
 /// A pool in an image file, open.
-pub struct ImagePool {}
+pub struct ImagePool {
+    path: PathBuf,
+    read_only: bool,
+    state: Mutex<State>,
+}
+
+/// What one thread at a time uses.
+struct State {
+    store: Store<ImageFile>,
+    /// Directories of names, once they were counted.
+    directories: Option<u64>,
+}
 
 impl ImagePool {
-    /// Makes an image at `path`, where nothing or an empty file must be.
-    pub fn format(_path: &Path, _options: &ImageOptions) -> Result<()> {
-        Err(Error::Unsupported("images are being built"))
+    /// Makes an image at `path`, where nothing or an empty file must be. It is
+    /// no pool before the last step.
+    pub fn format(path: &Path, options: &ImageOptions) -> Result<()> {
+        if options.label.len() > 63 {
+            return Err(Error::Unsupported("a label has at most 63 bytes"));
+        }
+        let made = match fs::metadata(path) {
+            Ok(stat) if !stat.is_file() || stat.len() != 0 => {
+                return Err(Error::PoolExists(path.into()));
+            }
+            Ok(_) => false,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => true,
+            Err(error) => return Err(Error::at("make", path)(error)),
+        };
+        let done = Self::format_file(path, options, made);
+        if made && matches!(&done, Err(error) if !matches!(error, Error::PoolExists(_))) {
+            let _ = fs::remove_file(path);
+        }
+        done
     }
 
-    /// Opens the image at `path`.
-    pub fn open(_path: &Path, _read_only: bool) -> Result<Self> {
-        Err(Error::Unsupported("images are being built"))
+    fn format_file(path: &Path, options: &ImageOptions, new: bool) -> Result<()> {
+        let mut open = OpenOptions::new();
+        open.read(true).write(true).create_new(new);
+        let file = open.open(path).map_err(|error| match error.kind() {
+            io::ErrorKind::AlreadyExists => Error::PoolExists(path.into()),
+            _ => Error::at("make", path)(error),
+        })?;
+        file.set_len(options.size).map_err(Error::at("make", path))?;
+        let mut file = ImageFile::hold(file, path, true, true)?;
+        let root = earn(&NewObject::default(), [0; 32])?.1;
+        let told = format(
+            &mut file,
+            &FormatOptions {
+                label: options.label.as_bytes(),
+                records: options.records,
+                pool_id: sys::random()?,
+                hash_seed: u64::from_le_bytes(sys::random()?),
+                root,
+                created: std::time::SystemTime::UNIX_EPOCH.elapsed().map_or(0, |d| d.as_secs()),
+                journal_pages: JOURNAL_PAGES,
+            },
+        );
+        told.map_err(|error| explain(error, path, ""))?;
+        file.file().sync_all().map_err(Error::at("sync", path))
+    }
+
+    /// Opens the image at `path`. What a power cut left undone is finished,
+    /// unless it is opened for reading only.
+    pub fn open(path: &Path, read_only: bool) -> Result<Self> {
+        Self::open_with(path, read_only, true)
     }
 
     /// Opens the image at `path` for writing, or for reading where it cannot be
-    /// written.
+    /// written: for want of permission, or because a newer twz made it with
+    /// features that only a writer has to know.
     pub fn open_best(path: &Path) -> Result<Self> {
-        Self::open(path, false)
+        match Self::open(path, false) {
+            Err(Error::ReadOnly) => Self::open(path, true),
+            Err(Error::Io { error, .. })
+                if matches!(
+                    error.raw_os_error(),
+                    Some(libc::EACCES | libc::EROFS | libc::EPERM)
+                ) =>
+            {
+                Self::open(path, true)
+            }
+            other => other,
+        }
+    }
+
+    /// Opens the image at `path` for writing, and never waits for the disk: a
+    /// power cut can leave it damaged. For tests and benchmarks.
+    pub fn open_unsynced(path: &Path) -> Result<Self> {
+        Self::open_with(path, false, false)
+    }
+
+    fn open_with(path: &Path, read_only: bool, durable: bool) -> Result<Self> {
+        let file = ImageFile::open(path, !read_only, durable)?;
+        if file.len() < 2 * twz_abi::PAGE {
+            let error = FormatError::Short { what: "superblock" };
+            return Err(Error::Format { what: path.display().to_string(), error });
+        }
+        let mode = if read_only { Mode::ReadOnly } else { Mode::ReadWrite };
+        let store = Store::open(file, mode).map_err(|error| explain(error, path, ""))?;
+        let path = fs::canonicalize(path).map_err(Error::at("open", path))?;
+        Ok(Self { path, read_only, state: Mutex::new(State { store, directories: None }) })
+    }
+
+    /// The image file.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+    }
+
+    /// What the store said, in the library's words; `name` is the path of
+    /// names that it is about.
+    fn said(&self, name: &str) -> impl Fn(StoreError) -> Error {
+        move |error| explain(error, &self.path, name)
+    }
+}
+
+/// A new id for what an object shall be.
+fn earn(new: &NewObject, content: [u8; 32]) -> Result<(ObjectId, Identity)> {
+    loop {
+        let nonce = match new.nonce {
+            Some(nonce) => nonce,
+            None => sys::random()?,
+        };
+        let identity = Identity {
+            nonce,
+            owner: new.owner,
+            flags: new.flags,
+            default_rights: new.default_rights.0,
+            content,
+        };
+        match identity.id() {
+            Some(id) => return Ok((id, identity)),
+            None if new.nonce.is_some() => {
+                return Err(Error::Unsupported("this nonce gives no valid id; use another"));
+            }
+            None => {}
+        }
+    }
+}
+
+/// What the store of the image at `image` said.
+pub(crate) fn explain(error: StoreError, image: &Path, name: &str) -> Error {
+    let name = || name.to_owned();
+    match error {
+        StoreError::Format(error) => Error::Format { what: image.display().to_string(), error },
+        StoreError::NotFound { id } => Error::NoObject(id),
+        StoreError::Exists { id } => Error::Exists(id),
+        StoreError::Immutable { id } => Error::Immutable(id),
+        StoreError::IdMismatch { id } | StoreError::ContentMismatch { id } => Error::BadId(id),
+        StoreError::Bound { .. } => {
+            Error::Busy { what: "the object is still bound to a name; unbind that first" }
+        }
+        StoreError::Size { size, .. } => Error::BadSize(size),
+        StoreError::NoName => Error::NoName(name()),
+        StoreError::NameTaken => Error::NameTaken(name()),
+        StoreError::NotADirectory => Error::NotADirectory(name()),
+        StoreError::NotEmpty => Error::NotEmpty(name()),
+        StoreError::IsADirectory => {
+            Error::Unsupported("that is a directory of names; 'twz name rmdir' removes it")
+        }
+        StoreError::Name(error) => Error::Format { what: format!("'{}'", name()), error },
+        StoreError::ReadOnly => Error::ReadOnly,
+        StoreError::Media(MediaError::Io { code, .. }) => Error::Io {
+            doing: "read or write",
+            path: Some(image.into()),
+            error: io::Error::from_raw_os_error(code),
+        },
+        other => Error::Store(other),
+    }
+}
+
+/// Whether an error says that the pool or its disk has no room left.
+pub(crate) fn is_full(error: &Error) -> bool {
+    match error {
+        Error::Store(StoreError::Full { what }) => {
+            matches!(what, Resource::Pages | Resource::Records | Resource::Names)
+        }
+        Error::Io { error, .. } => {
+            matches!(error.raw_os_error(), Some(libc::ENOSPC | libc::EDQUOT | libc::EFBIG))
+        }
+        _ => false,
     }
 }

@@ -1,0 +1,108 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! A file as the medium of a store.
+//!
+//! It is read and written by system calls, not mapped: a full disk or a file
+//! that somebody cut is then an error that can be told, where a mapping would
+//! end the program by a SIGBUS.
+
+use std::{
+    fs::{File, OpenOptions},
+    io::{self, Seek as _, SeekFrom},
+    os::unix::fs::FileExt as _,
+    path::Path,
+};
+
+use nix::{
+    errno::Errno,
+    fcntl::{Flock, FlockArg},
+};
+use twz_core::{Media, MediaError};
+
+use crate::error::{Error, Result};
+
+/// An image file, open and locked.
+pub struct ImageFile {
+    file: Flock<File>,
+    len: u64,
+    durable: bool,
+    /// Something was written since the last fence.
+    dirty: bool,
+}
+
+impl ImageFile {
+    /// Opens and locks an existing file. `durable` says whether a fence waits
+    /// for the disk.
+    pub fn open(path: &Path, write: bool, durable: bool) -> Result<Self> {
+        let file = match OpenOptions::new().read(true).write(write).open(path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                return Err(Error::NoPool(path.into()));
+            }
+            other => other.map_err(Error::at("open", path))?,
+        };
+        Self::hold(file, path, write, durable)
+    }
+
+    /// Locks `file`: alone to write, with other readers to read.
+    pub fn hold(file: File, path: &Path, write: bool, durable: bool) -> Result<Self> {
+        let how =
+            if write { FlockArg::LockExclusiveNonblock } else { FlockArg::LockSharedNonblock };
+        let mut file = Flock::lock(file, how).map_err(|(_, errno)| match (errno, write) {
+            (Errno::EWOULDBLOCK, true) => Error::Busy {
+                what: "the image is in use by another process; wait until it is done",
+            },
+            (Errno::EWOULDBLOCK, false) => Error::Busy {
+                what: "another process has the image open for writing; wait until it is done",
+            },
+            (errno, _) => Error::at("lock", path)(errno.into()),
+        })?;
+        // A device says its length by its end only.
+        let len = file.seek(SeekFrom::End(0)).map_err(Error::at("measure", path))?;
+        Ok(Self { file, len, durable, dirty: false })
+    }
+
+    /// The file.
+    pub fn file(&self) -> &File {
+        &self.file
+    }
+
+    fn inside(&self, at: u64, len: u64) -> std::result::Result<(), MediaError> {
+        match at.checked_add(len).is_some_and(|end| end <= self.len) {
+            true => Ok(()),
+            false => Err(MediaError::Range { at, len }),
+        }
+    }
+}
+
+impl Media for ImageFile {
+    fn len(&self) -> u64 {
+        self.len
+    }
+
+    fn read(&self, at: u64, into: &mut [u8]) -> std::result::Result<(), MediaError> {
+        self.inside(at, into.len() as u64)?;
+        self.file.read_exact_at(into, at).map_err(failed(at))
+    }
+
+    fn write(&mut self, at: u64, from: &[u8]) -> std::result::Result<(), MediaError> {
+        self.inside(at, from.len() as u64)?;
+        self.dirty = true;
+        self.file.write_all_at(from, at).map_err(failed(at))
+    }
+
+    fn flush(&mut self, _at: u64, _len: u64) -> std::result::Result<(), MediaError> {
+        Ok(())
+    }
+
+    fn fence(&mut self) -> std::result::Result<(), MediaError> {
+        if self.durable && self.dirty {
+            self.file.sync_data().map_err(failed(0))?;
+        }
+        self.dirty = false;
+        Ok(())
+    }
+}
+
+/// What the system said, as a medium says it.
+fn failed(at: u64) -> impl FnOnce(io::Error) -> MediaError {
+    move |error| MediaError::Io { at, code: error.raw_os_error().unwrap_or(libc::EIO) }
+}
