@@ -7,8 +7,7 @@
 //! the checker read slots with. When entries reach their places, and in which
 //! order with fences, is `transaction`'s business.
 
-use crc32fast::Hasher;
-use twz_abi::journal::{JournalEntry, JournalHeader, JOURNAL_MAGIC};
+use twz_abi::journal::{JournalEntry, JournalHeader, JournalSum, JOURNAL_MAGIC};
 use zerocopy::{FromZeros as _, IntoBytes as _};
 
 use crate::{
@@ -18,7 +17,7 @@ use crate::{
 };
 
 /// Bytes of the header of a slot.
-pub(crate) const HEADER: u64 = 24;
+pub(crate) const HEADER: u64 = 32;
 
 /// Bytes of the header of an entry.
 pub(crate) const ENTRY: u64 = 16;
@@ -40,7 +39,7 @@ pub(crate) struct Journal {
     /// Bytes of the slot that are on the medium, header included.
     spilled: u64,
     /// The checksum of the entries that are on the medium.
-    sum: Hasher,
+    sum: JournalSum,
 }
 
 impl Journal {
@@ -54,7 +53,7 @@ impl Journal {
             buffer: [0; CHUNK],
             filled: HEADER as usize,
             spilled: 0,
-            sum: Hasher::new(),
+            sum: JournalSum::new(),
         }
     }
 
@@ -63,7 +62,7 @@ impl Journal {
         self.len = 0;
         self.filled = HEADER as usize;
         self.spilled = 0;
-        self.sum = Hasher::new();
+        self.sum = JournalSum::new();
     }
 
     /// Bytes of entries so far.
@@ -100,23 +99,22 @@ impl Journal {
         let mut header = JournalHeader {
             magic: JOURNAL_MAGIC,
             sequence: self.sequence,
-            len: self.len as u32,
+            len: self.len,
             checksum: 0,
         };
-        let mut sum = Hasher::new();
-        sum.update(header.covered());
-        if self.spilled == 0 {
-            sum.update(self.buffer.get(HEADER as usize..self.filled).unwrap_or(&[]));
-            header.checksum = sum.finalize();
+        if self.spilled != 0 {
+            self.spill(m)?;
+            self.sum.update(header.covered());
+            header.checksum = self.sum.finish();
+            m.write(at, header.as_bytes())?;
+        } else {
+            self.sum.update(self.buffer.get(HEADER as usize..self.filled).unwrap_or(&[]));
+            self.sum.update(header.covered());
+            header.checksum = self.sum.finish();
             for (to, from) in self.buffer.iter_mut().zip(header.as_bytes()) {
                 *to = *from;
             }
             m.write(at, self.buffer.get(..self.filled).unwrap_or(&[]))?;
-        } else {
-            self.spill(m)?;
-            sum.combine(&self.sum);
-            header.checksum = sum.finalize();
-            m.write(at, header.as_bytes())?;
         }
         m.flush(at, HEADER + self.len)?;
         Ok(())
@@ -175,9 +173,8 @@ pub(crate) fn inspect<M: Media>(m: &M, geo: &Geometry, slot: u64) -> Result<Opti
     if header.check(slot, geo.slot_bytes()).is_err() {
         return Ok(None);
     }
-    let mut sum = Hasher::new();
-    sum.update(header.covered());
-    let (mut done, len) = (0, header.len as u64);
+    let mut sum = JournalSum::new();
+    let (mut done, len) = (0, header.len);
     let mut buffer = [0; CHUNK];
     while done < len {
         let n = (len - done).min(CHUNK as u64);
@@ -186,7 +183,8 @@ pub(crate) fn inspect<M: Media>(m: &M, geo: &Geometry, slot: u64) -> Result<Opti
         sum.update(chunk);
         done += n;
     }
-    let valid = sum.finalize() == header.checksum;
+    sum.update(header.covered());
+    let valid = sum.finish() == header.checksum;
     Ok(valid.then_some(Held { sequence: header.sequence, len }))
 }
 

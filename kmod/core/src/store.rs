@@ -122,6 +122,12 @@ impl<M: Media> Store<M> {
         &self.media
     }
 
+    /// The medium, to change what is not on it. Who changes what is on it
+    /// changes the store behind its back.
+    pub fn media_mut(&mut self) -> &mut M {
+        &mut self.media
+    }
+
     /// Where things are, and what the superblock says.
     pub fn geometry(&self) -> &Geometry {
         &self.geo

@@ -2,6 +2,8 @@
 //! What the tests share: images in memory, identities by number.
 #![allow(dead_code)]
 
+pub mod power;
+
 use twz_abi::{ObjectId, PAGE};
 use twz_core::{
     check::{check, repair, scratch_needed, Problem, Summary},
