@@ -22,7 +22,7 @@ use zerocopy::IntoBytes as _;
 
 use super::{
     EmbeddedPool,
-    objects::{META_IN_TAIL, identify, meta_of},
+    objects::{META_IN_TAIL, identify, in_directory, meta_of},
     paths,
     paths::ObjectPath,
 };
@@ -63,7 +63,7 @@ impl EmbeddedPool {
         {
             made.make_read_only()?;
         }
-        fs::rename(&made.data, &data_path).map_err(Error::at("put in place", &data_path))?;
+        in_directory(&data_path, || fs::rename(&made.data, &data_path))?;
         fs::rename(&made.tail, &tail_path).map_err(Error::at("put in place", &tail_path))?;
         Ok(id)
     }

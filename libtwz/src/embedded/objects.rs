@@ -133,16 +133,11 @@ impl EmbeddedPool {
             return Err(Error::Exists(id));
         }
         match data {
-            Some(made) => {
-                fs::rename(made, &data_path).map_err(Error::at("put in place", &data_path))?
-            }
+            Some(made) => in_directory(&data_path, || fs::rename(made, &data_path))?,
             None => {
-                let file = OpenOptions::new()
-                    .write(true)
-                    .create_new(true)
-                    .mode(mode_for(meta))
-                    .open(&data_path)
-                    .map_err(Error::at("create", &data_path))?;
+                let mut options = OpenOptions::new();
+                options.write(true).create_new(true).mode(mode_for(meta));
+                let file = in_directory(&data_path, || options.open(&data_path))?;
                 if meta.size != 0 {
                     file.set_len(meta.size).map_err(|error| {
                         let _ = fs::remove_file(&data_path);
@@ -235,7 +230,11 @@ impl EmbeddedPool {
     pub(super) fn list_objects(&self, visit: &mut dyn FnMut(ObjectId) -> Result<()>) -> Result<()> {
         for first in 0..=255u8 {
             let dir = self.root.join(paths::OBJECTS).join(format!("{first:02x}"));
-            for entry in fs::read_dir(&dir).map_err(Error::at("list", &dir))? {
+            let entries = match fs::read_dir(&dir) {
+                Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+                other => other.map_err(Error::at("list", &dir))?,
+            };
+            for entry in entries {
                 let entry = entry.map_err(Error::at("list", &dir))?;
                 if let Some(id) = paths::id_of_tail(&entry.file_name()) {
                     visit(id)?;
@@ -373,6 +372,19 @@ impl EmbeddedPool {
             }
         }
     }
+}
+
+/// Does what makes an object's data file; the first time in one of the 256
+/// directories, that is made before.
+pub(super) fn in_directory<T>(data: &Path, mut make: impl FnMut() -> io::Result<T>) -> Result<T> {
+    let made = make().or_else(|error| match (error.kind(), data.parent()) {
+        (io::ErrorKind::NotFound, Some(parent)) => match fs::create_dir(parent) {
+            Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(error),
+            _ => make(),
+        },
+        _ => Err(error),
+    });
+    made.map_err(Error::at("put in place", data))
 }
 
 /// Gives a range of a file storage, and the file at least that length.

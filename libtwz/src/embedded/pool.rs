@@ -75,9 +75,6 @@ impl EmbeddedPool {
         for sub in [paths::OBJECTS, paths::NAMES, paths::INODES, paths::TMP] {
             make(&root.join(sub))?;
         }
-        for first in 0..=255u8 {
-            make(&root.join(paths::OBJECTS).join(format!("{first:02x}")))?;
-        }
         Self::write_pool_file(root, &options.label)
     }
 

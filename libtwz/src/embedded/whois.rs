@@ -21,7 +21,7 @@ use twz_abi::ObjectId;
 
 use super::{
     EmbeddedPool,
-    objects::{identify, identity_of, meta_of},
+    objects::{identify, identity_of, in_directory, meta_of},
     paths,
     paths::ObjectPath,
 };
@@ -88,10 +88,10 @@ impl EmbeddedPool {
             self.record_inode(inode, id, identity.nonce)?;
         }
         let (data, tail) = self.object_paths(id);
-        match link_open_file(file, &data) {
-            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
-            other => other.map_err(Error::at("link", &data))?,
-        }
+        in_directory(&data, || match link_open_file(file, &data) {
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
+            other => other,
+        })?;
         if !tail.exists() {
             let size =
                 file.metadata().map_err(Error::at("stat", &data))?.len().min(twz_abi::MAX_DATA);
