@@ -13,6 +13,7 @@
 
 mod backend;
 mod copy;
+mod incoming;
 mod mapping;
 mod names;
 mod objects;
@@ -20,4 +21,5 @@ mod paths;
 mod pool;
 mod whois;
 
+pub(crate) use incoming::{IncomingFiles, is_link};
 pub use pool::{EmbeddedPool, InitOptions, default_path};

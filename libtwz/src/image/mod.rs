@@ -16,7 +16,6 @@ use std::{
 use twz_abi::{FormatError, ObjectId};
 use twz_core::{
     Identity, Media as _, MediaError, Mode, Store, StoreError,
-    error::Resource,
     format::{FormatOptions, format},
 };
 
@@ -223,18 +222,5 @@ pub(crate) fn explain(error: StoreError, image: &Path, name: &str) -> Error {
             error: io::Error::from_raw_os_error(code),
         },
         other => Error::Store(other),
-    }
-}
-
-/// Whether an error says that the pool or its disk has no room left.
-pub(crate) fn is_full(error: &Error) -> bool {
-    match error {
-        Error::Store(StoreError::Full { what }) => {
-            matches!(what, Resource::Pages | Resource::Records | Resource::Names)
-        }
-        Error::Io { error, .. } => {
-            matches!(error.raw_os_error(), Some(libc::ENOSPC | libc::EDQUOT | libc::EFBIG))
-        }
-        _ => false,
     }
 }
