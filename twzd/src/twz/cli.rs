@@ -1,0 +1,158 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! The command line as a whole. What each command takes is in its own file.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+use crate::{
+    bundle::{ExportArgs, ImportArgs},
+    copy::{CpArgs, RmArgs},
+    data::{CatArgs, ResizeArgs, WriteArgs},
+    exit::{Exit, Outcome},
+    fot::{FotArgs, RetargetArgs},
+    graph::GraphArgs,
+    ls::{InfoArgs, LsArgs},
+    name::NameCommand,
+    new::NewArgs,
+    pool::PoolCommand,
+    session::Session,
+    shell::{CompletionsArgs, ManArgs},
+};
+
+/// What `twz help` ends with.
+const TOUR: &str = "\
+OBJECTS
+  An OBJECT is its id, the first digits of it (four at least) if no other id
+  begins with them, or a name, as in /lists/head.
+
+EXAMPLES
+  twz pool init                         make the pool that everything uses
+  echo hello | twz new --from - --name /greeting
+  twz ls -l --names
+  twz cat /greeting
+  twz help pool init                    explain a command
+
+EXIT CODES
+  0  done
+  1  what was asked about is not so, or could not be done
+  2  the command line is wrong
+  3  there is no such object, name or pool
+  4  a right is missing, or the pool can only be read
+  5  no space: the pool, the file system or the object is full
+  6  damaged: bytes are not what they should be";
+
+/// Make, look into and repair object spaces
+///
+/// Objects have 128-bit ids and lie in a pool: a directory on any file system,
+/// or an image file. Pointers lead from one object into another, and names,
+/// which are a tree of their own, are bound to objects.
+#[derive(Parser)]
+#[command(name = "twz", version, after_help = TOUR, arg_required_else_help = true)]
+pub struct Cli {
+    #[command(flatten)]
+    pub global: Global,
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// What every command takes.
+#[derive(Args)]
+#[command(next_help_heading = "Options of every command")]
+pub struct Global {
+    /// The pool, a directory or an image [default: $TWZ_POOL, else twz in the
+    /// user's data directory; 'twz pool info' shows it]
+    #[arg(long, global = true, value_name = "PATH", value_hint = clap::ValueHint::AnyPath)]
+    pub pool: Option<PathBuf>,
+    /// Answer with one JSON document, errors too
+    #[arg(long, global = true)]
+    pub json: bool,
+    /// Leave out confirmations and progress bars
+    #[arg(long, short, global = true)]
+    pub quiet: bool,
+    /// When to colour
+    #[arg(long, global = true, value_enum, value_name = "WHEN", default_value_t = Colour::Auto)]
+    pub color: Colour,
+}
+
+/// When to colour.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Colour {
+    /// On a terminal, unless NO_COLOR is set
+    Auto,
+    /// Always
+    Always,
+    /// Never
+    Never,
+}
+
+#[derive(Subcommand)]
+pub enum Command {
+    /// Make, describe, check and copy pools
+    #[command(subcommand)]
+    Pool(PoolCommand),
+    New(NewArgs),
+    Ls(LsArgs),
+    Info(InfoArgs),
+    Cat(CatArgs),
+    Write(WriteArgs),
+    Cp(CpArgs),
+    Rm(RmArgs),
+    Resize(ResizeArgs),
+    /// List and change the names of objects
+    #[command(subcommand)]
+    Name(NameCommand),
+    Fot(FotArgs),
+    Retarget(RetargetArgs),
+    Graph(GraphArgs),
+    Export(ExportArgs),
+    Import(ImportArgs),
+    Completions(CompletionsArgs),
+    Man(ManArgs),
+    /// Show the versions of the command, the format and the kernel interface
+    #[command(after_help = "EXAMPLES\n  twz version\n  twz version --json")]
+    Version,
+}
+
+impl Command {
+    /// Does it.
+    pub fn run(&self, session: &mut Session) -> Outcome<Exit> {
+        match self {
+            Self::Pool(command) => command.run(session),
+            Self::New(args) => args.run(session),
+            Self::Ls(args) => args.run(session),
+            Self::Info(args) => args.run(session),
+            Self::Cat(args) => args.run(session),
+            Self::Write(args) => args.run(session),
+            Self::Cp(args) => args.run(session),
+            Self::Rm(args) => args.run(session),
+            Self::Resize(args) => args.run(session),
+            Self::Name(command) => command.run(session),
+            Self::Fot(args) => args.run(session),
+            Self::Retarget(args) => args.run(session),
+            Self::Graph(args) => args.run(session),
+            Self::Export(args) => args.run(session),
+            Self::Import(args) => args.run(session),
+            Self::Completions(args) => args.run(session),
+            Self::Man(args) => args.run(session),
+            Self::Version => crate::shell::version(session),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_sound() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn the_help_has_the_one_table_of_exit_codes() {
+        assert!(TOUR.ends_with(crate::exit::EXIT_CODES));
+    }
+}

@@ -1,0 +1,279 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! The documents that `--json` writes, one per command. Their field names are
+//! an interface: they may be added to, and are not renamed. Sizes are bytes,
+//! times are seconds since 1970, ids are 32 hex digits, rights are `rwxudg`
+//! with `-` for those that are missing.
+
+use serde::Serialize;
+
+/// On the standard error, for every command that fails.
+#[derive(Serialize)]
+pub struct ErrorDocument<'a> {
+    pub error: ErrorBody<'a>,
+}
+
+/// What went wrong, and what to do.
+#[derive(Serialize)]
+pub struct ErrorBody<'a> {
+    pub message: &'a str,
+    pub errno: i32,
+    pub hint: Option<&'a str>,
+}
+
+/// `pool init`, `pool info`.
+#[derive(Serialize)]
+pub struct Pool {
+    pub path: String,
+    /// "directory" or "image".
+    pub home: &'static str,
+    pub label: String,
+    pub pool_id: String,
+    pub created: u64,
+    pub format_version: u32,
+    pub objects: u64,
+    pub capacity: u64,
+    pub free: u64,
+    pub read_only: bool,
+    pub durability: &'static str,
+}
+
+/// `pool check`.
+#[derive(Serialize)]
+pub struct Check {
+    pub clean: bool,
+    pub objects: u64,
+    /// What is left of each severity.
+    pub errors: u64,
+    pub warnings: u64,
+    pub repaired: u64,
+    pub problems: Vec<Problem>,
+}
+
+/// One thing that a check found.
+#[derive(Serialize)]
+pub struct Problem {
+    /// "info", "warning" or "error".
+    pub severity: &'static str,
+    pub what: String,
+    #[serde(rename = "where")]
+    pub place: String,
+    pub fix: Option<&'static str>,
+    pub repaired: bool,
+}
+
+/// `pool copy`.
+#[derive(Serialize)]
+pub struct PoolCopy {
+    pub from: String,
+    pub to: String,
+    pub copied: u64,
+    pub unchanged: u64,
+    pub bytes: u64,
+    pub names: u64,
+}
+
+/// An object: `info`, and each of `ls`.
+#[derive(Serialize)]
+pub struct Object {
+    pub id: String,
+    /// "bytes", "typed", "view", "names", "context", or "kind-N".
+    pub kind: String,
+    pub size: u64,
+    /// Bytes it takes on the medium.
+    pub stored: u64,
+    pub rights: String,
+    pub flags: Vec<&'static str>,
+    /// Fingerprint of the root's type in hex, or null.
+    pub fingerprint: Option<String>,
+    /// The object with the owner's key, or null.
+    pub owner: Option<String>,
+    pub nonce: String,
+    /// SHA-256 of an immutable object's data, or null.
+    pub content: Option<String>,
+    /// How many names are bound to it.
+    pub name_count: u64,
+    /// The names themselves; null where `ls` was not asked for them.
+    pub names: Option<Vec<String>>,
+}
+
+/// `ls`.
+#[derive(Serialize)]
+pub struct Objects {
+    pub objects: Vec<Object>,
+    /// Objects that are there and cannot be read.
+    pub damaged: Vec<Damaged>,
+}
+
+/// An object that is there and cannot be read.
+#[derive(Serialize)]
+pub struct Damaged {
+    pub id: String,
+    pub error: String,
+}
+
+/// `new`, `cp`, `import`: the object that was made.
+#[derive(Serialize)]
+pub struct Made {
+    pub id: String,
+    pub size: u64,
+    pub name: Option<String>,
+}
+
+/// `cat`.
+#[derive(Serialize)]
+pub struct Data {
+    pub id: String,
+    pub offset: u64,
+    pub length: u64,
+    /// "utf-8" or "base64".
+    pub encoding: &'static str,
+    pub data: String,
+}
+
+/// `write`, `resize`.
+#[derive(Serialize)]
+pub struct Written {
+    pub id: String,
+    /// Where the first byte was put.
+    pub offset: u64,
+    /// How many bytes were written.
+    pub length: u64,
+    /// How many the object has now.
+    pub size: u64,
+}
+
+/// `rm`.
+#[derive(Serialize)]
+pub struct Removed {
+    pub removed: Vec<String>,
+    pub unbound: Vec<String>,
+}
+
+/// `name ls`, and one binding of `name bind`, `unbind`, `mkdir`, `rmdir`,
+/// `resolve`.
+#[derive(Serialize)]
+pub struct Name {
+    pub path: String,
+    /// "object" or "directory".
+    pub kind: &'static str,
+    /// The object's id, or null.
+    pub id: Option<String>,
+}
+
+/// `name ls`.
+#[derive(Serialize)]
+pub struct Names {
+    pub names: Vec<Name>,
+}
+
+/// `name mv`.
+#[derive(Serialize)]
+pub struct Moved {
+    pub from: String,
+    pub to: String,
+}
+
+/// `fot`.
+#[derive(Serialize)]
+pub struct Fot {
+    pub id: String,
+    pub entries: Vec<Reference>,
+}
+
+/// One entry of a FOT.
+#[derive(Clone, Serialize)]
+pub struct Reference {
+    pub index: u32,
+    /// "id", "name" or "bad".
+    pub kind: &'static str,
+    /// The name, where there is one.
+    pub name: Option<String>,
+    /// Which resolver the name is for; 1 is the pool's own.
+    pub resolver: Option<u64>,
+    /// The object it leads to now, or null.
+    pub id: Option<String>,
+    /// Why the entry is bad.
+    pub why: Option<String>,
+    pub rights: String,
+    pub flags: Vec<&'static str>,
+    /// Whether what it leads to is in this pool.
+    pub present: bool,
+}
+
+/// `retarget`.
+#[derive(Serialize)]
+pub struct Retargeted {
+    pub id: String,
+    pub from: String,
+    pub to: String,
+    /// Whether anything pointed to `from`.
+    pub changed: bool,
+    /// How many entries of the FOT did.
+    pub entries: u64,
+}
+
+/// `graph`.
+#[derive(Serialize)]
+pub struct Graph {
+    pub roots: Vec<String>,
+    pub nodes: Vec<Node>,
+    pub edges: Vec<Edge>,
+}
+
+/// An object of a graph.
+#[derive(Serialize)]
+pub struct Node {
+    pub id: String,
+    pub name: Option<String>,
+    /// References between it and the nearest root.
+    pub depth: u32,
+    pub present: bool,
+}
+
+/// A reference of a graph.
+#[derive(Serialize)]
+pub struct Edge {
+    pub from: String,
+    #[serde(flatten)]
+    pub reference: Reference,
+}
+
+/// `graph --dangling`.
+#[derive(Serialize)]
+pub struct Dangling {
+    pub dangling: Vec<Edge>,
+}
+
+/// `export`.
+#[derive(Serialize)]
+pub struct Exported {
+    pub id: String,
+    pub file: String,
+    pub bytes: u64,
+}
+
+/// `completions`.
+#[derive(Serialize)]
+pub struct Completions {
+    pub shell: String,
+    pub script: String,
+}
+
+/// `man`.
+#[derive(Serialize)]
+pub struct Man {
+    pub directory: String,
+    pub pages: Vec<String>,
+}
+
+/// `version`.
+#[derive(Serialize)]
+pub struct Version {
+    pub version: &'static str,
+    pub format_version: u32,
+    pub abi_version: u32,
+    /// "embedded".
+    pub backend: &'static str,
+    /// What keeps hostile code out: "none" on the embedded backend.
+    pub isolation: &'static str,
+}

@@ -1,0 +1,97 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! What an object is, in words.
+
+use twz::{NewObject, ObjectId, ObjectStat, Rights, flags, kind};
+
+use crate::{exit::Outcome, json, paths::NamePath};
+
+/// The word for a kind.
+pub fn kind_name(kind: u32) -> String {
+    match kind {
+        kind::BYTES => "bytes".into(),
+        kind::TYPED => "typed".into(),
+        kind::VIEW => "view".into(),
+        kind::NAMES => "names".into(),
+        kind::CONTEXT => "context".into(),
+        other => format!("kind-{other}"),
+    }
+}
+
+/// Hex digits.
+pub fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// Reads rights from the command line.
+pub fn parse_rights(text: &str) -> Result<Rights, String> {
+    Rights::parse(text).ok_or_else(|| {
+        "rights are letters out of rwxudg (read, write, execute, use, delete, delegate), and '-'"
+            .into()
+    })
+}
+
+/// The document for an object.
+pub fn describe(stat: &ObjectStat, names: Option<Vec<NamePath>>) -> json::Object {
+    let identity = &stat.identity;
+    let immutable = identity.flags & flags::IMMUTABLE != 0;
+    json::Object {
+        id: stat.id.to_string(),
+        kind: kind_name(stat.kind),
+        size: stat.size,
+        stored: stat.stored,
+        rights: Rights(identity.default_rights).to_string(),
+        flags: if immutable { vec!["immutable"] } else { Vec::new() },
+        fingerprint: (stat.fingerprint != 0).then(|| format!("{:016x}", stat.fingerprint)),
+        owner: (identity.owner != ObjectId::NULL).then(|| identity.owner.to_string()),
+        nonce: hex(&identity.nonce),
+        content: immutable.then(|| hex(&identity.content)),
+        name_count: stat.names,
+        names: names.map(|names| names.iter().map(|name| name.as_str().into()).collect()),
+    }
+}
+
+/// Refuses to change what may not be changed, whatever the file modes let this
+/// user do.
+pub fn must_be_writable(stat: &ObjectStat) -> Outcome<()> {
+    let (id, identity) = (stat.id, &stat.identity);
+    if identity.flags & flags::IMMUTABLE != 0 {
+        return Err(twz::Error::Immutable(id).into());
+    }
+    if !Rights(identity.default_rights).contains(Rights::WRITE) {
+        return Err(twz::Error::Denied { id, wanted: Rights::WRITE }.into());
+    }
+    Ok(())
+}
+
+/// What a copy of an object shall be: the same, or an immutable one. It is
+/// nobody's: whoever copies an object is not its owner.
+pub fn copy_of(stat: &ObjectStat, immutable: bool) -> NewObject {
+    let rights = Rights(stat.identity.default_rights);
+    NewObject {
+        flags: if immutable { flags::IMMUTABLE } else { 0 },
+        // Nobody can write to it, so it grants nobody to.
+        default_rights: if immutable { rights.without(Rights::WRITE) } else { rights },
+        kind: stat.kind,
+        fingerprint: stat.fingerprint,
+        size: stat.size,
+        ..NewObject::default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn kinds_have_words() {
+        assert_eq!(kind_name(kind::TYPED), "typed");
+        assert_eq!(kind_name(77), "kind-77");
+    }
+
+    #[test]
+    fn rights_are_read() {
+        assert_eq!(parse_rights("rw-ud-"), Ok(Rights::DEFAULT));
+        assert_eq!(parse_rights("r"), Ok(Rights::READ));
+        assert!(parse_rights("rwz").is_err());
+    }
+}
