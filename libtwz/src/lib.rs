@@ -78,5 +78,6 @@ pub use twz_abi::{
     DATA_START, FORMAT_VERSION, MAX_DATA, ObjectId, PtrBits, Rights, fot::flags as fot_flags,
     ioctl::ABI_VERSION, meta::flags, meta::kind,
 };
+pub use twz_core::error::StoreError;
 pub use twz_derive::Persist;
 pub use view::View;
