@@ -43,7 +43,6 @@
 extern crate self as twz;
 
 pub mod backend;
-mod capi;
 pub mod bundle;
 pub mod check;
 pub mod embedded;
@@ -59,6 +58,7 @@ pub mod pools;
 mod ptr;
 mod raw;
 pub mod resolver;
+mod slots;
 mod space;
 pub mod transfer;
 mod translate;

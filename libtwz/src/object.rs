@@ -7,7 +7,7 @@ use std::{
     sync::{Arc, Mutex, atomic::Ordering},
 };
 
-use twz_abi::{DATA_START, META_START, Meta, ObjectId, Rights, meta::kind};
+use twz_abi::{DATA_START, MAX_DATA, META_START, Meta, ObjectId, Rights, TAIL_START, meta::kind};
 
 use crate::{
     Persist,
@@ -18,6 +18,7 @@ use crate::{
         object::{self as memory, place},
         translate::Translation,
     },
+    slots::Hold,
     space::Space,
 };
 
@@ -31,9 +32,14 @@ pub struct Object<T> {
     _type: PhantomData<fn() -> T>,
 }
 
+/// Where the heap of an object begins whose root has `root` bytes.
+fn heap_after(root: u64) -> u64 {
+    (DATA_START + root).next_multiple_of(64)
+}
+
 pub(crate) fn create<T: Persist>(space: &Space, new: &NewObject, root: T) -> Result<Object<T>> {
     let typed = size_of::<T>() != 0;
-    let heap = (DATA_START + size_of::<T>() as u64).next_multiple_of(64);
+    let heap = heap_after(size_of::<T>() as u64);
     let new = NewObject {
         kind: if typed { kind::TYPED } else { new.kind },
         fingerprint: if typed { T::FINGERPRINT } else { new.fingerprint },
@@ -54,12 +60,34 @@ fn fill<T: Persist>(space: &Space, id: ObjectId, root: T, heap: Option<u64>) -> 
     if let Some(heap) = heap {
         space.core().reserve(object.slot, DATA_START, heap)?;
         memory::init(object.root, DATA_START, root)?;
-        let at = META_START + core::mem::offset_of!(Meta, heap) as u64;
-        if let Some(word) = space.core().arena().tail_words(object.slot, at, 1)?.first() {
-            word.store(heap, Ordering::Release);
-        }
+        object.set_heap(heap)?;
     }
     Ok(object)
+}
+
+/// Makes an object of zeros for a root that is no Rust type: of `root` bytes,
+/// with a heap after them if there are any.
+pub(crate) fn create_raw(space: &Space, new: &NewObject, root: u64) -> Result<ObjectId> {
+    if root == 0 {
+        return space.backend().create(new);
+    }
+    if root > MAX_DATA || heap_after(root) >= TAIL_START {
+        return Err(Error::BadSize(root));
+    }
+    let heap = heap_after(root);
+    let new = NewObject { size: new.size.max(heap - DATA_START), ..*new };
+    let id = space.backend().create(&new)?;
+    let made = open_unchecked::<()>(space, id, Rights(Rights::READ.0 | Rights::WRITE.0)).and_then(
+        |object| {
+            object.set_heap(heap)?;
+            space.core().reserve(object.slot, DATA_START, heap).map(|_| ())
+        },
+    );
+    if made.is_err() {
+        // Nobody knows of it yet.
+        let _ = space.backend().delete(id);
+    }
+    made.map(|()| id)
 }
 
 pub(crate) fn open<T: Persist>(space: &Space, id: ObjectId, rights: Rights) -> Result<Object<T>> {
@@ -77,9 +105,7 @@ pub(crate) fn open<T: Persist>(space: &Space, id: ObjectId, rights: Rights) -> R
 
 fn open_unchecked<T>(space: &Space, id: ObjectId, rights: Rights) -> Result<Object<T>> {
     let core = space.core();
-    let slot = core.slot_for(id, rights)?;
-    let info = core.arena().info(slot).ok_or(Error::NoSlot)?;
-    info.pins.fetch_add(1, Ordering::AcqRel);
+    let slot = core.slot_for(id, rights, Hold::Pin)?;
     space.0.handles.fetch_add(1, Ordering::AcqRel);
     // From here on dropping undoes it.
     let mut object = Object {
@@ -89,15 +115,14 @@ fn open_unchecked<T>(space: &Space, id: ObjectId, rights: Rights) -> Result<Obje
         root: Translation::new(0, 0, false),
         _type: PhantomData,
     };
-    object.root = core.translate(slot, 0)?;
+    // Asked anew: it may have been deleted while its slot stayed mapped.
+    object.root = core.refresh(slot)?;
     Ok(object)
 }
 
 impl<T> Drop for Object<T> {
     fn drop(&mut self) {
-        if let Some(info) = self.space.core().arena().info(self.slot) {
-            info.pins.fetch_sub(1, Ordering::AcqRel);
-        }
+        self.space.core().unpin(self.slot);
         self.space.0.handles.fetch_sub(1, Ordering::AcqRel);
     }
 }
@@ -171,12 +196,19 @@ impl<T> Object<T> {
 
     /// Waits until nobody else in any process holds the object's lock.
     pub fn lock(&self) -> Result<Writer<'_, T>> {
-        let threads = {
-            let mut writers =
-                self.space.core().writers.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
-            writers.entry(self.id).or_default().clone()
-        };
-        Writer::lock(self, threads)
+        Ok(Writer { object: self, _held: Held::wait(&self.space, self.id)? })
+    }
+
+    /// Says where the heap is, in an object that nobody knows of yet.
+    fn set_heap(&self, heap: u64) -> Result<()> {
+        if !self.root.writable() {
+            return Err(Error::Denied { id: self.id, wanted: Rights::WRITE });
+        }
+        let at = META_START + core::mem::offset_of!(Meta, heap) as u64;
+        if let Some(word) = self.space.core().arena().tail_words(self.slot, at, 1)?.first() {
+            word.store(heap, Ordering::Release);
+        }
+        Ok(())
     }
 }
 
@@ -241,21 +273,34 @@ impl<T: Persist> Object<T> {
 /// Readers do not wait for it.
 pub struct Writer<'a, T> {
     object: &'a Object<T>,
+    _held: Held,
+}
+
+impl<'a, T> Writer<'a, T> {
+    /// The object.
+    pub fn object(&self) -> &'a Object<T> {
+        self.object
+    }
+}
+
+/// An object's lock, held by this thread.
+pub(crate) struct Held {
     // Dropped in this order: first the other processes may go on.
     _processes: OwnedFd,
     _threads: ThreadLock,
 }
 
-impl<'a, T> Writer<'a, T> {
-    fn lock(object: &'a Object<T>, threads: Arc<Mutex<()>>) -> Result<Self> {
+impl Held {
+    /// Waits for the lock of an object, among the threads first.
+    pub(crate) fn wait(space: &Space, id: ObjectId) -> Result<Self> {
+        let threads = {
+            let mut writers =
+                space.core().writers.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+            writers.entry(id).or_default().clone()
+        };
         let _threads = ThreadLock::lock(threads);
-        let _processes = object.space.backend().lock(object.id)?;
-        Ok(Self { object, _processes, _threads })
-    }
-
-    /// The object.
-    pub fn object(&self) -> &'a Object<T> {
-        self.object
+        let _processes = space.backend().lock(id)?;
+        Ok(Self { _processes, _threads })
     }
 }
 

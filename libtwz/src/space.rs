@@ -11,7 +11,7 @@ use std::{
     path::Path,
     sync::{
         Arc, Mutex, RwLock,
-        atomic::{AtomicUsize, Ordering},
+        atomic::{AtomicBool, AtomicUsize, Ordering},
     },
 };
 
@@ -64,6 +64,7 @@ pub struct Core {
     backend: Box<dyn Backend>,
     pub(crate) resolvers: RwLock<HashMap<u64, Arc<dyn Resolver>>>,
     pub(crate) names: Mutex<HashMap<(u32, u32), Resolved>>,
+    shared_view: AtomicBool,
     /// One thread of the process at a time changes an object under its lock.
     pub(crate) writers: Mutex<HashMap<ObjectId, Arc<Mutex<()>>>>,
 }
@@ -127,6 +128,7 @@ impl Space {
             backend,
             resolvers: RwLock::default(),
             names: Mutex::default(),
+            shared_view: AtomicBool::new(false),
             writers: Mutex::default(),
         });
         fault::enlist(&core);
@@ -191,6 +193,15 @@ impl Core {
 
     pub(crate) fn backend(&self) -> &dyn Backend {
         &*self.backend
+    }
+
+    /// Whether the view in force is an object that others may use too.
+    pub(crate) fn view_is_shared(&self) -> bool {
+        self.shared_view.load(Ordering::Acquire)
+    }
+
+    pub(crate) fn note_shared_view(&self, shared: bool) {
+        self.shared_view.store(shared, Ordering::Release);
     }
 
     /// What a fault at `address` is to be. Runs in the signal handler.
@@ -363,26 +374,6 @@ impl Core {
         let fot_pages = info.fot_pages.load(Ordering::Acquire) as u64;
         let end = (DATA_START + size).min(twz_abi::TAIL_START - fot_pages * PAGE);
         Ok(Translation::new(self.arena.address(slot), end, info.granted().contains(Rights::WRITE)))
-    }
-
-    /// A slot that shows `id` with these rights, mapped.
-    pub(crate) fn slot_for(&self, id: ObjectId, rights: Rights) -> Result<u32> {
-        for place in 0..self.arena.slots() {
-            let Some((slot, new)) = self.claim_view_slot(id, rights, place)? else { continue };
-            if let Err(error) = self.map_slot(slot) {
-                if new {
-                    self.release_view_slot(slot);
-                }
-                return Err(error);
-            }
-            // A slot goes on showing what it showed before its entry was
-            // changed, until it is invalidated: then it is not the one.
-            let info = self.arena.info(slot).ok_or(Error::NoSlot)?;
-            if info.id() == id && info.requested.load(Ordering::Relaxed) == rights.0 {
-                return Ok(slot);
-            }
-        }
-        Err(Error::NoSlot)
     }
 }
 

@@ -14,6 +14,7 @@ use crate::{
         translate::{self, Translation},
     },
     resolver::{FRESH, NAMESPACE, Namespace, Resolver as _},
+    slots::Hold,
     space::{Core, Resolved, coarse_now},
 };
 
@@ -69,10 +70,10 @@ impl Core {
         match reached.target {
             FotTarget::Id(id) if reached.flags & flags::DERIVE != 0 => {
                 let copy = self.fot_derive(slot, &reached, id)?;
-                self.translation(self.slot_for(copy, rights)?)
+                self.translation(self.slot_for(copy, rights, Hold::Reach)?)
             }
             FotTarget::Id(id) => {
-                let target = self.translation(self.slot_for(id, rights)?)?;
+                let target = self.translation(self.slot_for(id, rights, Hold::Reach)?)?;
                 self.arena().remember(&pending, slot, index, target);
                 Ok(target)
             }
@@ -105,7 +106,7 @@ impl Core {
         }
         let text = self.name_text(slot, name.0)?;
         let id = self.resolve_name(&text, name.1)?;
-        let target = self.translation(self.slot_for(id, rights)?)?;
+        let target = self.translation(self.slot_for(id, rights, Hold::Reach)?)?;
         lock().insert((slot, index), Resolved { generation, at: now, target });
         Ok(target)
     }

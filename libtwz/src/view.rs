@@ -63,6 +63,8 @@ impl Space {
             core.unmap_slot(slot)?;
         }
         core.arena().forget_all();
+        core.names.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).clear();
+        core.note_shared_view(opened.is_some());
         match opened {
             Some(fd) => core.arena().map_view(std::os::fd::AsFd::as_fd(&fd), true),
             None => core.arena().reset_view(),

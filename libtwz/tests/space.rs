@@ -29,7 +29,15 @@ struct Pool {
 
 impl Pool {
     fn new() -> Self {
-        let dir = tempfile::tempdir().unwrap();
+        Self::within(tempfile::tempdir().unwrap())
+    }
+
+    /// In memory if possible, for tests that make thousands of files.
+    fn in_memory() -> Self {
+        Self::within(tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir()).unwrap())
+    }
+
+    fn within(dir: tempfile::TempDir) -> Self {
         EmbeddedPool::init(&dir.path().join("pool"), &InitOptions::default()).unwrap();
         Self { dir }
     }
@@ -297,4 +305,38 @@ fn views_are_objects_that_can_be_switched() {
     drop(open);
     space.set_view(None).unwrap();
     assert_eq!(space.view().get(9).unwrap(), None);
+}
+
+#[test]
+fn more_objects_than_slots_can_be_opened_one_after_another() {
+    let pool = Pool::in_memory();
+    let space = pool.open();
+    let kept = space.create(Node::new(1)).unwrap();
+    let far = space.create(Node::new(2)).unwrap();
+    kept.root().next.store(far.root()).unwrap();
+    let reached = kept.root().next.lea().unwrap();
+    drop(far);
+    let ids: Vec<_> = (0..space.view().slots() as u64 + 100)
+        .map(|i| space.create(Node::new(i)).unwrap().id())
+        .collect();
+    // What is open, and what a pointer led to, stayed where it was.
+    assert_eq!((kept.root().value.get(), reached.value.get()), (1, 2));
+    for (i, &id) in ids.iter().enumerate().step_by(97) {
+        assert_eq!(space.open_object::<Node>(id).unwrap().root().value.get(), i as u64);
+    }
+    // And with nothing open everything can go.
+    kept.root().next.clear().unwrap();
+    drop(kept);
+    for &id in ids.iter().rev().take(200) {
+        space.open_object::<Node>(id).unwrap();
+    }
+}
+
+#[test]
+fn a_deleted_object_cannot_be_opened_again_though_its_slot_is_still_mapped() {
+    let pool = Pool::new();
+    let space = pool.open();
+    let id = space.create(Node::new(1)).unwrap().id();
+    space.backend().delete(id).unwrap();
+    assert!(matches!(space.open_object::<Node>(id), Err(Error::NoObject(_))));
 }

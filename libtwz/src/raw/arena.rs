@@ -6,7 +6,7 @@
 //! what the process knows about the arena itself:
 //!
 //! ```text
-//! +0        header                 generation last seen
+//! +0        header                 generation last seen, epoch of slots
 //! +4 KiB    control page           the pool's, shared by all its processes
 //! +64 KiB   slot table             64 bytes a slot (SlotInfo)
 //! +2 MiB    view                   32 bytes a slot; a view object, or private
@@ -76,7 +76,9 @@ pub struct SlotInfo {
     pub fot_pages: AtomicU32,
     /// Handles that need the slot to stay as it is.
     pub pins: AtomicU32,
-    reserved: AtomicU32,
+    /// Whether a pointer has led here since the slot was last looked at for
+    /// reuse: then references may go into it from any open object.
+    pub reached: AtomicU32,
 }
 
 impl SlotInfo {
@@ -219,6 +221,11 @@ impl Arena {
         &self.table::<AtomicU64>(CONTROL, 2)[1]
     }
 
+    /// Counts how often slots were taken back for reuse.
+    pub(super) fn epoch(&self) -> &AtomicU64 {
+        &self.table::<AtomicU64>(0, 2)[1]
+    }
+
     /// The generation that cached translations belong to.
     pub(super) fn seen(&self) -> &AtomicU64 {
         &self.table::<AtomicU64>(0, 1)[0]
@@ -265,8 +272,10 @@ impl Arena {
         if at == libc::MAP_FAILED { Err(Error::os("map a table of the arena")) } else { Ok(()) }
     }
 
-    /// Drops every cached translation and store, for another view.
+    /// Drops every cached translation and store, and what threads are about to
+    /// cache: slots are going to mean other objects.
     pub fn forget_all(&self) {
+        self.epoch().fetch_add(1, Ordering::SeqCst);
         self.forget_translations();
     }
 

@@ -123,18 +123,29 @@ pub fn may_store(address: usize) -> Option<bool> {
 /// What to remember of a slow translation, with the generation it was made under.
 pub struct Pending {
     generation: u64,
+    epoch: u64,
 }
 
 impl Arena {
     /// Call before a slow translation: takes note of the generation, and drops
     /// what is cached if it has moved.
     pub fn begin_translation(&self) -> Pending {
+        let epoch = self.epoch().load(Ordering::Acquire);
         let generation = self.generation().load(Ordering::Acquire);
         if self.seen().load(Ordering::Acquire) != generation {
             self.forget_translations();
             self.seen().store(generation, Ordering::Release);
         }
-        Pending { generation }
+        Pending { generation, epoch }
+    }
+
+    /// Whether what was noted then still holds.
+    fn still(&self, pending: &Pending) -> bool {
+        // Pairs with `forget_all` and with a bumped generation: either they
+        // come after the store this follows, and drop it, or we see them here.
+        fence(Ordering::SeqCst);
+        self.generation().load(Ordering::Acquire) == pending.generation
+            && self.epoch().load(Ordering::Acquire) == pending.epoch
     }
 
     /// Remembers a slow translation, unless what it rests on has changed
@@ -145,10 +156,7 @@ impl Arena {
             return;
         };
         word.store(target.0, Ordering::Release);
-        // Pairs with `forget_translations` in another thread: either it zeroes
-        // the word after this store, or we see the new generation here.
-        fence(Ordering::SeqCst);
-        if self.generation().load(Ordering::Acquire) != pending.generation {
+        if !self.still(pending) {
             word.store(0, Ordering::Release);
         }
     }
@@ -188,8 +196,7 @@ impl Arena {
     pub fn remember_store(&self, pending: &Pending, from: u32, to: u32, index: u32) {
         let word = &self.stores(from)[to as usize % STORE_WORDS];
         word.store((to as u64) << 32 | index as u64, Ordering::Release);
-        fence(Ordering::SeqCst);
-        if self.generation().load(Ordering::Acquire) != pending.generation {
+        if !self.still(pending) {
             word.store(0, Ordering::Release);
         }
     }
