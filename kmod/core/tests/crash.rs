@@ -147,7 +147,15 @@ fn cut_everywhere(name: &str, promise: Promise, setup: Op, op: Op) {
         judge(&what, promise, &before, &after, recover(&mut media.visible.clone(), &what));
         for n in 0..each {
             let what = format!("{name} without power at {limit} of {total}, try {n}");
-            let seen = recover(&mut media.cut(&mut random), &what);
+            let mut image = media.cut(&mut random);
+            if n % 8 == 0 {
+                // The power fails again, during recovery.
+                let mut again = Power::new(image);
+                again.limit = random.below(80);
+                let _ = Store::open(&mut again, Mode::ReadWrite).map(Store::into_media);
+                image = again.cut(&mut random);
+            }
+            let seen = recover(&mut image, &what);
             judge(&what, promise, &before, &after, seen.clone());
             if limit >= total && promise != Promise::Words {
                 assert!(seen == after, "{what}: it had returned, and is not durable");
@@ -412,7 +420,7 @@ fn format_is_whole() {
         for _ in 0..20 {
             let mut image = media.cut(&mut random);
             if let Ok(store) = Store::open(Memory::new(&mut image), Mode::ReadWrite) {
-                drop(store);
+                store.into_media();
                 assert_clean(&mut image);
             }
         }

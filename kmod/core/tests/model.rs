@@ -120,34 +120,6 @@ impl Model {
     }
 }
 
-struct Run {
-    bytes: Vec<u8>,
-    model: Model,
-    dying: Vec<RecordNo>,
-}
-
-impl Run {
-    fn apply(&mut self, op: &Op) -> Result<(), TestCaseError> {
-        let mut store = open(&mut self.bytes);
-        let before = store.info().unwrap().free_pages;
-        // A reopened store has nothing dying; keep one open across several operations
-        // only where the operation needs it.
-        match step(&mut store, &mut self.model, &mut self.dying, op) {
-            Err(StoreError::Full { what: Resource::Pages }) => {
-                prop_assert!(before < 700, "full with {before} free pages");
-                prop_assert!(matches!(op, Op::Write { .. } | Op::Resize { .. }), "{op:?}");
-                // A write that filled the pool may be there in part.
-                if let Op::Write { n, .. } = op {
-                    resync(&store, &mut self.model, *n);
-                }
-            }
-            Err(other) => return Err(TestCaseError::fail(format!("{op:?}: {other}"))),
-            Ok(()) => {}
-        }
-        agree(&store, &self.model)
-    }
-}
-
 fn resync<M: Media>(store: &Store<M>, model: &mut Model, n: u64) {
     let data = model.objects.get_mut(&n).unwrap();
     let r = store.find(id(n)).unwrap();
@@ -170,11 +142,12 @@ fn step<M: Media>(
     match *op {
         Op::Create { n, size } => {
             let result = store.create(id(n), &new(n, size));
-            if model.objects.contains_key(&n) {
-                assert_eq!(result, Err(StoreError::Exists { id: id(n) }));
-            } else {
-                result?;
-                model.objects.insert(n, Data { size, ..Data::default() });
+            match model.objects.get(&n) {
+                Some(_) => assert_eq!(result, Err(StoreError::Exists { id: id(n) })),
+                None => {
+                    result?;
+                    model.objects.insert(n, Data { size, ..Data::default() });
+                }
             }
         }
         Op::Write { n, at, len, byte } => {
@@ -370,59 +343,61 @@ fn agree<M: Media>(store: &Store<M>, model: &Model) -> Result<(), TestCaseError>
     Ok(())
 }
 
-/// A walk, in which the store stays open until it is told to reopen.
+/// Runs the operations on a store that stays open until it is told to reopen;
+/// then it is checked.
 fn run(ops: &[Op], pages: u64) -> Result<(), TestCaseError> {
-    let mut run =
-        Run { bytes: image_with(pages, Some(40)), model: Model::default(), dying: vec![] };
-    let start = open(&mut run.bytes).info().unwrap().free_pages;
-    let mut rest = ops;
-    while !rest.is_empty() {
-        let until = rest.iter().position(|op| matches!(op, Op::Reopen)).unwrap_or(rest.len());
-        let (now, later) = rest.split_at(until);
-        let mut store = open(&mut run.bytes);
-        for op in now {
-            match step(&mut store, &mut run.model, &mut run.dying, op) {
+    let mut bytes = image_with(pages, Some(40));
+    let start = open(&mut bytes).info().unwrap().free_pages;
+    let mut model = Model::default();
+    for ops in ops.split(|op| matches!(op, Op::Reopen)) {
+        let mut store = open(&mut bytes);
+        let mut dying = Vec::new();
+        for op in ops {
+            match step(&mut store, &mut model, &mut dying, op) {
                 Err(StoreError::Full { what: Resource::Pages }) => {
+                    // A write that filled the pool may be there in part.
                     if let Op::Write { n, .. } = op {
-                        resync(&store, &mut run.model, *n);
+                        resync(&store, &mut model, *n);
                     }
                 }
                 Err(other) => return Err(TestCaseError::fail(format!("{op:?}: {other}"))),
                 Ok(()) => {}
             }
         }
-        agree(&store, &run.model)?;
-        drop(store);
-        run.dying.clear();
-        let found: Vec<String> = problems(&mut run.bytes).iter().map(|p| p.to_string()).collect();
-        prop_assert!(found.is_empty(), "{:#?}", found);
-        run.apply(&Op::Reopen)?;
-        rest = later.get(1..).unwrap_or(&[]);
+        agree(&store, &model)?;
+        store.into_media();
+        silent(&mut bytes)?;
+        agree(&open(&mut bytes), &model)?;
     }
-    finish(&mut run, start)
+    finish(&mut bytes, &model, start)
 }
 
 /// Everything that goes gives back everything it had.
-fn finish(run: &mut Run, start: u64) -> Result<(), TestCaseError> {
-    let mut store = open(&mut run.bytes);
-    for path in run.model.names.keys() {
+fn finish(bytes: &mut [u8], model: &Model, start: u64) -> Result<(), TestCaseError> {
+    let mut store = open(bytes);
+    for path in model.names.keys() {
         store.unbind(path.as_bytes()).unwrap();
     }
-    for path in run.model.dirs.keys().rev() {
+    for path in model.dirs.keys().rev() {
         let r = store.rmdir(path.as_bytes()).unwrap();
         store.reclaim(r).unwrap();
     }
-    for &n in run.model.objects.keys() {
+    for &n in model.objects.keys() {
         let r = store.delete(id(n)).unwrap();
         store.reclaim(r).unwrap();
     }
     let root = store.pages_used(store.find(store.geometry().root_names).unwrap()).unwrap();
     prop_assert_eq!(store.info().unwrap().free_pages + root, start);
-    drop(store);
-    let found: Vec<String> = problems(&mut run.bytes).iter().map(|p| p.to_string()).collect();
+    store.into_media();
+    silent(bytes)?;
+    prop_assert!(Store::open(Memory::new(bytes), Mode::ReadOnly).is_ok());
+    Ok(())
+}
+
+/// The check has nothing to say.
+fn silent(bytes: &mut [u8]) -> Result<(), TestCaseError> {
+    let found: Vec<String> = problems(bytes).iter().map(|p| p.to_string()).collect();
     prop_assert!(found.is_empty(), "{:#?}", found);
-    let read = Store::open(Memory::new(&mut run.bytes), Mode::ReadOnly);
-    prop_assert!(read.is_ok());
     Ok(())
 }
 

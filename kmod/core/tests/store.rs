@@ -24,7 +24,7 @@ fn what_is_written_is_read_back_after_reopening() {
     let r = create(&mut store, 1, 100_000);
     store.write(r, DATA_START + 30_000, b"hello").unwrap();
     store.write(r, DATA_START + 90_000, &[7; 10_000]).unwrap();
-    drop(store);
+    store.into_media();
     let store = Store::open(Memory::new(&mut bytes), Mode::ReadOnly).unwrap();
     let r = store.find(id(1)).unwrap();
     let mut text = [0; 7];
@@ -83,7 +83,7 @@ fn a_record_whose_id_was_forged_is_refused_on_use() {
     record.default_rights = 63;
     record.checksum = record.compute_checksum();
     let at = (store.geometry().records_page * PAGE + r.0 as u64 * 256) as usize;
-    drop(store);
+    store.into_media();
     bytes[at..at + 256].copy_from_slice(record.as_bytes());
     let store = open(&mut bytes);
     assert_eq!(store.find(id(1)), Err(StoreError::IdMismatch { id: id(1) }));
@@ -266,7 +266,7 @@ fn deleting_takes_two_steps() {
     assert!(!store.info().unwrap().dying);
     create(&mut store, 4, 0);
     store.delete(id(4)).unwrap();
-    drop(store);
+    store.into_media();
     assert!(!open(&mut bytes).info().unwrap().dying, "opening finishes what was deleted");
     assert_clean(&mut bytes);
 }
@@ -402,7 +402,7 @@ fn either_superblock_will_do() {
         let mut bytes = image(300);
         bytes[slot * 4096 + 100] ^= 1;
         assert!(Store::open(Memory::new(&mut bytes), Mode::ReadOnly).is_ok());
-        drop(open(&mut bytes));
+        open(&mut bytes).into_media();
         bytes[(1 - slot) * 4096 + 100] ^= 1;
         assert!(Store::open(Memory::new(&mut bytes), Mode::ReadOnly).is_ok(), "it was mended");
     }

@@ -1,0 +1,202 @@
+// SPDX-License-Identifier: GPL-2.0 OR MIT
+//! Costs that must not grow with the pool: counted as what is asked of the
+//! medium, not timed. The timed ones are ignored unless asked for:
+//! `cargo test --release -p twz-core --test scale -- --ignored --nocapture`.
+
+mod common;
+
+use std::{cell::Cell, time::Instant};
+
+use common::*;
+use twz_abi::{MAX_DATA, PAGE};
+use twz_core::{
+    format::{format, FormatOptions},
+    Media, MediaError, Memory, Mode, Store,
+};
+
+/// Counts what is asked of a medium.
+struct Counted<'a> {
+    inner: Memory<'a>,
+    reads: Cell<u64>,
+    bytes: Cell<u64>,
+    fences: u64,
+}
+
+impl<'a> Counted<'a> {
+    fn new(bytes: &'a mut [u8]) -> Self {
+        let inner = Memory::new(bytes);
+        Self { inner, reads: Cell::new(0), bytes: Cell::new(0), fences: 0 }
+    }
+    fn count(&self, len: usize) {
+        self.reads.set(self.reads.get() + 1);
+        self.bytes.set(self.bytes.get() + len as u64);
+    }
+}
+
+impl Media for Counted<'_> {
+    fn len(&self) -> u64 {
+        self.inner.len()
+    }
+    fn read(&self, at: u64, into: &mut [u8]) -> Result<(), MediaError> {
+        self.count(into.len());
+        self.inner.read(at, into)
+    }
+    fn write(&mut self, at: u64, from: &[u8]) -> Result<(), MediaError> {
+        self.count(from.len());
+        self.inner.write(at, from)
+    }
+    fn flush(&mut self, _at: u64, _len: u64) -> Result<(), MediaError> {
+        Ok(())
+    }
+    fn fence(&mut self) -> Result<(), MediaError> {
+        self.fences += 1;
+        Ok(())
+    }
+}
+
+fn pool(objects: u64) -> Vec<u8> {
+    let records = objects + objects / 8 + 2100;
+    let mut bytes = blank(records / 8 + 2000);
+    let options = FormatOptions { records: Some(records), ..FormatOptions::plain() };
+    format(&mut Memory::new(&mut bytes), &options).unwrap();
+    bytes
+}
+
+/// Operations and bytes per object of `what`, over 1000 objects.
+fn cost(
+    store: &mut Store<Counted<'_>>,
+    mut what: impl FnMut(&mut Store<Counted<'_>>, u64),
+) -> (u64, u64) {
+    let before = (store.media().reads.get(), store.media().bytes.get());
+    for n in 0..1000 {
+        what(store, n);
+    }
+    let after = (store.media().reads.get(), store.media().bytes.get());
+    ((after.0 - before.0) / 1000, (after.1 - before.1) / 1000)
+}
+
+fn costs(objects: u64) -> [(u64, u64); 4] {
+    let mut bytes = pool(objects);
+    {
+        let mut store = open(&mut bytes);
+        for n in 0..objects {
+            create(&mut store, n, MAX_DATA);
+        }
+    }
+    let mut store = Store::open(Counted::new(&mut bytes), Mode::ReadWrite).unwrap();
+    let opening = store.media().bytes.get();
+    assert!(opening < 40_000, "opening {objects} objects reads and writes {opening} bytes");
+    [
+        cost(&mut store, |s, n| {
+            s.find(id(n * 7 % objects)).unwrap();
+        }),
+        cost(&mut store, |s, n| {
+            create(s, 1 << 40 | n, 0);
+        }),
+        cost(&mut store, |s, n| {
+            let r = s.delete(id(1 << 40 | n)).unwrap();
+            s.reclaim(r).unwrap();
+        }),
+        cost(&mut store, |s, n| {
+            create(s, 1 << 41 | n, 0);
+        }),
+    ]
+}
+
+#[test]
+fn costs_do_not_grow_with_the_number_of_objects() {
+    let (few, many) = (costs(1000), costs(100_000));
+    println!("per operation (calls, bytes): find, create, delete and reclaim, create again");
+    println!("   1 000 objects {few:?}\n 100 000 objects {many:?}");
+    for (few, many) in few.iter().zip(&many) {
+        assert!(many.0 * 10 <= few.0 * 13, "{few:?} {many:?}");
+        assert!(many.1 * 10 <= few.1 * 13, "{few:?} {many:?}");
+    }
+}
+
+#[test]
+fn a_change_takes_one_fence_and_two_with_a_new_page() {
+    let mut bytes = image(300);
+    let mut store = Store::open(Counted::new(&mut bytes), Mode::ReadWrite).unwrap();
+    let fences = |s: &Store<Counted<'_>>, before: u64| s.media().fences - before;
+    let before = store.media().fences;
+    let r = store.create(id(1), &new(1, 1 << 20)).unwrap();
+    assert_eq!(fences(&store, before), 1);
+    let before = store.media().fences;
+    store.touch(r, 1, true).unwrap();
+    assert_eq!(fences(&store, before), 2);
+    let before = store.media().fences;
+    store.bind(b"/a", id(1), false).unwrap();
+    store.bind(b"/b", id(1), false).unwrap();
+    assert_eq!(fences(&store, before), 3);
+}
+
+#[test]
+#[ignore = "timed: run it in release"]
+fn a_million_objects() {
+    let objects = 1_000_000;
+    let start = Instant::now();
+    let mut bytes = pool(objects);
+    println!("format {} MiB: {:?}", bytes.len() >> 20, start.elapsed());
+    let per = |start: Instant| start.elapsed() / objects as u32;
+    let ids: Vec<_> = (0..objects).map(id).collect();
+    let mut store = open(&mut bytes);
+    let start = Instant::now();
+    for (n, &id) in ids.iter().enumerate() {
+        store.create(id, &new(n as u64, MAX_DATA)).unwrap();
+    }
+    println!("create: {:?} each", per(start));
+    store.into_media();
+    let start = Instant::now();
+    let store = open(&mut bytes);
+    println!("open: {:?}", start.elapsed());
+    let start = Instant::now();
+    for &id in &ids {
+        store.find(id).unwrap();
+    }
+    println!("find: {:?} each", per(start));
+    let start = Instant::now();
+    assert!(problems(&mut {
+        store.into_media();
+        bytes.clone()
+    })
+    .is_empty());
+    println!("check: {:?}", start.elapsed());
+    let mut store = open(&mut bytes);
+    let start = Instant::now();
+    for &id in &ids {
+        let r = store.delete(id).unwrap();
+        store.reclaim(r).unwrap();
+    }
+    println!("delete and reclaim: {:?} each", per(start));
+    assert_eq!(store.info().unwrap().objects, 1);
+}
+
+#[test]
+#[ignore = "timed: run it in release"]
+fn a_gigabyte_written_copied_and_deleted() {
+    let mut bytes = blank((1 << 18) + 3000);
+    format(&mut Memory::new(&mut bytes), &FormatOptions::plain()).unwrap();
+    let mut store = open(&mut bytes);
+    let data = vec![7; 8 << 20];
+    let r = create(&mut store, 1, 1000 << 20);
+    let start = Instant::now();
+    for i in 0..125 {
+        store.write(r, PAGE + i * (8 << 20), &data).unwrap();
+    }
+    println!("write 1000 MiB: {:?}", start.elapsed());
+    let start = Instant::now();
+    let copy = store.copy(r, id(2), &new(2, 0)).unwrap();
+    println!("copy: {:?}", start.elapsed());
+    let start = Instant::now();
+    store.touch(copy, 1000, true).unwrap();
+    println!("first write to the copy: {:?}", start.elapsed());
+    let start = Instant::now();
+    for n in [2, 1] {
+        let r = store.delete(id(n)).unwrap();
+        store.reclaim(r).unwrap();
+    }
+    println!("delete both: {:?}", start.elapsed());
+    store.into_media();
+    assert_clean(&mut bytes);
+}
