@@ -68,6 +68,7 @@ pub use backend::{Backend, Binding, NewObject, ObjectStat, PoolInfo};
 pub use embedded::{EmbeddedPool, InitOptions};
 pub use error::{Error, Result};
 pub use field::Field;
+pub use heap::{Heap, HeapReport};
 pub use image::{ImageOptions, ImagePool};
 pub use object::{Object, Writer};
 pub use persist::Persist;

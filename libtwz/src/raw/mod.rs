@@ -30,6 +30,7 @@ mod stack;
 pub mod sys;
 pub mod tail;
 pub mod translate;
+pub mod value;
 pub mod window;
 
 pub use arena::Arena;
