@@ -18,7 +18,7 @@ use zerocopy::IntoBytes as _;
 use super::{
     EmbeddedPool,
     copy::hash_file,
-    objects::{META_IN_TAIL, allocate},
+    objects::{META_IN_TAIL, allocate, in_directory},
     paths,
 };
 use crate::error::{Error, Result};
@@ -92,7 +92,7 @@ impl IncomingFiles<'_> {
         if tail.exists() {
             return Err(Error::Exists(id));
         }
-        fs::rename(&self.data.0, &data).map_err(Error::at("put in place", &data))?;
+        in_directory(&data, || fs::rename(&self.data.0, &data))?;
         fs::rename(&self.tail.0, &tail).map_err(|error| {
             let _ = fs::remove_file(&data);
             Error::at("put in place", &tail)(error)
