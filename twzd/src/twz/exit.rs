@@ -157,7 +157,7 @@ impl Fail {
 
 impl From<twz::Error> for Fail {
     fn from(error: twz::Error) -> Self {
-        let errno = error.errno();
+        let errno = errno_of(&error);
         let exit = match &error {
             twz::Error::BadSize(_) => Exit::Usage,
             _ => Exit::of(errno),
@@ -168,12 +168,30 @@ impl From<twz::Error> for Fail {
             Some((message, hint)) => (message.into(), Some(hint.into())),
             None => (text, exit.hint().map(Into::into)),
         };
-        Self { message, hint, errno, exit, silent: false }
+        // The library writes to the standard output too, where it draws.
+        let silent = errno == libc::EPIPE;
+        Self { message, hint, errno, exit, silent }
+    }
+}
+
+/// The errno that says it best; of a store, by what it ran into.
+fn errno_of(error: &twz::Error) -> i32 {
+    use twz::{Error, StoreError};
+    match error {
+        Error::Store(StoreError::Full { .. } | StoreError::TooSmall { .. }) => libc::ENOSPC,
+        Error::Store(StoreError::Format(_) | StoreError::Damaged { .. }) => libc::EUCLEAN,
+        Error::Store(StoreError::Corrupt { .. }) => libc::EUCLEAN,
+        Error::Store(StoreError::Unfinished) => libc::EROFS,
+        Error::Store(StoreError::Media(_) | StoreError::Stopped) => libc::EIO,
+        Error::Store(_) => libc::EINVAL,
+        other => other.errno(),
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use twz::StoreError;
+
     use super::*;
 
     #[test]
@@ -206,6 +224,9 @@ mod tests {
             (twz::Error::Denied { id, wanted: twz::Rights::WRITE }, Exit::Denied),
             (twz::Error::ObjectFull { id, what: "its FOT" }, Exit::NoSpace),
             (twz::Error::BadId(id), Exit::Damaged),
+            (StoreError::TooSmall { need: 2, have: 1 }.into(), Exit::NoSpace),
+            (StoreError::Corrupt { what: "a map", at: 0 }.into(), Exit::Damaged),
+            (StoreError::Directory { id }.into(), Exit::No),
         ];
         for (error, exit) in cases {
             let text = error.to_string();

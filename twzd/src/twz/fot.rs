@@ -34,27 +34,30 @@ impl FotArgs {
         let pool = session.open()?;
         let id = find::object(&*pool, &self.object)?;
         pool.stat(id)?;
-        let entries: Vec<_> = graph::references(&*pool, id)?.iter().map(document).collect();
-        session.answer(
-            &json::Fot { id: id.to_string(), entries: entries.clone() },
-            |out, style| {
-                let mut table =
-                    Table::new(&[">ENTRY", "KIND", "RIGHTS", "FLAGS", "STATE", "TARGET"]);
-                for entry in &entries {
-                    table.row([
-                        entry.index.to_string(),
-                        entry.kind.into(),
-                        entry.rights.clone(),
-                        if entry.flags.is_empty() { "-".into() } else { entry.flags.join(",") },
-                        state(entry).into(),
-                        target(entry),
-                    ]);
-                }
-                table.write(out, style)
-            },
-        )?;
+        let entries = graph::references(&*pool, id)?.iter().map(document).collect();
+        let fot = json::Fot { id: id.to_string(), entries };
+        if fot.entries.is_empty() {
+            session.confirm(&fot, "it points to no other object")?;
+        } else {
+            session.answer(&fot, |out, style| table(&fot.entries).write(out, style))?;
+        }
         Ok(Exit::Done)
     }
+}
+
+fn table(entries: &[json::Reference]) -> Table {
+    let mut table = Table::new(&[">ENTRY", "KIND", "RIGHTS", "FLAGS", "STATE", "TARGET"]);
+    for entry in entries {
+        table.row([
+            entry.index.to_string(),
+            entry.kind.into(),
+            entry.rights.clone(),
+            if entry.flags.is_empty() { "-".into() } else { entry.flags.join(",") },
+            state(entry).into(),
+            target(entry),
+        ]);
+    }
+    table
 }
 
 /// The document for an entry.

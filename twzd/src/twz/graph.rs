@@ -84,7 +84,7 @@ fn whole(pool: &dyn Backend, roots: &[ObjectId], labels: &Labels) -> Outcome<jso
     graph::walk(pool, roots, &mut |node| {
         nodes.push(json::Node {
             id: node.id.to_string(),
-            name: labels.get(&node.id).cloned(),
+            name: labels.get(&node.id).map(|name| absolute(name)),
             depth: node.depth,
             present: node.present,
         });
@@ -108,7 +108,8 @@ fn dangling(session: &mut Session, pool: &dyn Backend) -> Outcome {
     session.answer(&list, |out, _| {
         for edge in &list.dangling {
             let name = edge.from.parse().ok().and_then(|id: ObjectId| labels.get(&id));
-            let name = name.map_or(String::new(), |name| format!(" ({})", printable(name)));
+            let name =
+                name.map_or(String::new(), |name| format!(" ({})", printable(&absolute(name))));
             let (index, to) = (edge.reference.index, target(&edge.reference));
             writeln!(out, "{}{name}: entry {index} leads nowhere: {to}", edge.from)?;
         }
@@ -118,4 +119,9 @@ fn dangling(session: &mut Session, pool: &dyn Backend) -> Outcome {
         session.confirm(&list, "every pointer leads to something")?;
     }
     Ok(if list.dangling.is_empty() { Exit::Done } else { Exit::No })
+}
+
+/// A label as all other output writes names: from the root.
+fn absolute(label: &str) -> String {
+    format!("/{}", label.trim_start_matches('/'))
 }

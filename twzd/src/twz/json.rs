@@ -181,7 +181,7 @@ pub struct Fot {
 }
 
 /// One entry of a FOT.
-#[derive(Clone, Serialize)]
+#[derive(Serialize)]
 pub struct Reference {
     pub index: u32,
     /// "id", "name" or "bad".

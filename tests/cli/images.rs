@@ -1,0 +1,73 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! The same commands on a pool in one file.
+
+use crate::world::World;
+
+#[test]
+fn what_does_not_map_works_on_an_image() {
+    let world = World::image("8M");
+    assert_eq!(world.json(["pool", "info"])["home"], "image");
+    let id = world.object("/a", b"hello");
+    assert_eq!(world.run(["cat", &id[..8]]).ok(), "hello");
+    world.feed(["write", "/a", "--offset", "5"], b" there").ok();
+    assert_eq!(world.run(["cat", "/a"]).ok(), "hello there");
+    world.run(["resize", "/a", "5"]).ok();
+    world.run(["cp", "/a", "--immutable", "--name", "/fixed"]).ok();
+    world.feed(["write", "/fixed"], b"x").fails(4, &["immutable"]);
+    world.run(["name", "mkdir", "-p", "/d/e"]).ok();
+    world.run(["name", "mv", "/a", "/d/e"]).ok();
+    world.run(["name", "bind", "/second", "/d/e/a"]).ok();
+    let names = world.run(["name", "ls", "-R"]).ok();
+    assert!(names.contains("/d/e/a") && names.contains("/second"), "{names}");
+    assert!(world.run(["info", "/second"]).ok().contains("/d/e/a"));
+    world.run(["rm", &id]).fails(1, &["is named"]);
+    world.run(["rm", "-f", &id]).ok();
+    world.run(["fot", "/fixed"]).ok();
+    world.run(["graph"]).ok();
+    let list = world.run(["ls", "-l", "--names"]).ok();
+    assert!(list.contains("/fixed") && !list.contains(&id), "{list}");
+}
+
+#[test]
+fn an_image_cannot_be_retargeted_and_says_what_to_do() {
+    let world = World::image("8M");
+    world.object("/a", b"x");
+    world.run(["retarget", "/a", "/a", "/a"]).fails(1, &["image", "twz pool copy"]);
+}
+
+#[test]
+fn a_full_image_says_so() {
+    let world = World::image("2M");
+    let bytes = vec![1; 4 << 20];
+    world.feed(["new", "--from", "-", "--name", "big"], &bytes).fails(5, &["full", "larger pool"]);
+    // Nothing half-made is left.
+    assert_eq!(world.run(["name", "ls"]).ok(), "");
+    assert!(!world.run(["ls"]).ok().contains("bytes"));
+    world.object("small", b"fits");
+}
+
+#[test]
+fn an_image_is_checked() {
+    let world = World::image("4M");
+    world.object("/a", b"hello");
+    assert!(world.run(["pool", "check"]).ok().contains("nothing is wrong"));
+    // Damage it where the objects are described: somewhere in the middle.
+    let mut bytes = std::fs::read(world.pool()).unwrap();
+    let id: twz::ObjectId = world.run(["name", "resolve", "/a"]).ok().trim().parse().unwrap();
+    let needle = id.as_u128().to_le_bytes();
+    let at = bytes.windows(16).position(|window| window == needle).unwrap();
+    bytes[at + 20] ^= 0x10;
+    std::fs::write(world.pool(), bytes).unwrap();
+    let out = world.run(["pool", "check"]).ends(1);
+    assert!(out.contains("error"), "{out}");
+}
+
+#[test]
+fn what_is_no_pool_is_refused() {
+    let world = World::empty();
+    world.file("pool", b"this is a letter, and no pool");
+    for args in [&["ls"][..], &["pool", "info"], &["new"]] {
+        world.run(args).ends(6);
+    }
+    world.run(["pool", "init"]).ends(1);
+}
