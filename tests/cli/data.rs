@@ -91,6 +91,31 @@ fn a_size_given_is_the_size_had() {
     assert_eq!(world.json(["ls"])["objects"].as_array().unwrap().len(), 1);
 }
 
+/// Gives two megabytes, and the second only when a bar is due.
+const SLOWLY: &str = "(head -c 1M /dev/zero; sleep 0.8; head -c 1M /dev/zero) | ";
+
+#[test]
+fn a_terminal_is_shown_a_bar() {
+    let world = World::new();
+    let twz = format!("{:?}", crate::world::binary());
+    let shown = |options: &str| {
+        // script(1), which every Debian has, is a terminal.
+        let line = format!("{SLOWLY}{twz} new --from - {options}");
+        let mut script = world.command([""; 0]);
+        let script = std::process::Command::new("script")
+            .args(["-qec", &line, "/dev/null"])
+            .envs(script.env("TERM", "xterm").get_envs().filter_map(|(k, v)| Some((k, v?))))
+            .stdin(Stdio::null())
+            .output()
+            .unwrap();
+        String::from_utf8_lossy(&script.stdout).into_owned()
+    };
+    let out = shown("");
+    assert!(out.contains("copying") && out.contains("MiB/s"), "{out}");
+    assert!(!shown("--quiet").contains("copying"));
+    assert!(!shown("--json").contains("copying"));
+}
+
 #[test]
 fn nothing_is_drawn_where_nobody_looks() {
     let world = World::new();

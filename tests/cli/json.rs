@@ -49,7 +49,7 @@ fn documents_about_objects() {
     let info = world.json(["info", "/a"]);
     has(&info, OBJECT);
     assert_eq!((&info["size"], &info["names"][0]), (&4096.into(), &"/a".into()));
-    assert_eq!(world.json(["ls", "--names"])["objects"][0]["names"].is_array(), true);
+    assert!(world.json(["ls", "--names"])["objects"][0]["names"].is_array());
     has(&world.json(["resize", "/a", "9"]), "id offset length size");
     has(&world.json(["write", "/a", "--truncate"]), "id offset length size");
     has(&world.json(["rm", "-f", "/a"]), "removed unbound");

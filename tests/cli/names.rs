@@ -84,6 +84,17 @@ fn what_other_programs_bind_is_seen() {
 }
 
 #[test]
+fn a_name_moved_onto_another_of_the_same_object_is_gone() {
+    let world = World::new();
+    let id = world.object("/a", b"x");
+    world.run(["name", "bind", "/b", &id]).ok();
+    world.run(["name", "mv", "/a", "/b"]).ok();
+    assert_eq!(tree(&world), ["/b"]);
+    world.run(["name", "mv", "/b", "/b"]).ok();
+    assert_eq!(tree(&world), ["/b"]);
+}
+
+#[test]
 fn bad_moves_are_refused() {
     let world = World::new();
     world.run(["name", "mkdir", "-p", "/a/b"]).ok();

@@ -13,7 +13,7 @@ use twz::{Backend, ObjectId, bundle};
 use crate::{
     exit::{Exit, Fail, Outcome},
     find, json,
-    paths::{NamePath, must_be_free},
+    paths::{NamePath, bind_or_delete, must_be_free},
     progress::Progress,
     session::Session,
     size,
@@ -122,11 +122,8 @@ impl ImportArgs {
         let mut bar = session.progress("importing");
         let id = bundle::import(&*pool, &mut from, &mut |done, total| bar.bytes(done, total))?;
         drop(bar);
-        if let Some(name) = &self.name
-            && let Err(error) = pool.bind(name.as_str(), id, false)
-        {
-            pool.delete(id)?;
-            return Err(error.into());
+        if let Some(name) = &self.name {
+            bind_or_delete(&*pool, name, id)?;
         }
         let size = pool.size(id)?;
         let name = self.name.as_ref().map(|name| name.as_str().into());

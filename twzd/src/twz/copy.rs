@@ -7,7 +7,7 @@ use crate::{
     exit::{Exit, Fail, Outcome},
     find, json,
     object::copy_of,
-    paths::{NamePath, must_be_free, names_of},
+    paths::{NamePath, bind_or_delete, must_be_free, names_of},
     session::Session,
     term::count,
 };
@@ -39,11 +39,8 @@ impl CpArgs {
         }
         let source = pool.stat(find::object(&*pool, &self.object)?)?;
         let id = pool.copy(source.id, &copy_of(&source, self.immutable))?;
-        if let Some(name) = &self.name
-            && let Err(error) = pool.bind(name.as_str(), id, false)
-        {
-            pool.delete(id)?;
-            return Err(error.into());
+        if let Some(name) = &self.name {
+            bind_or_delete(&*pool, name, id)?;
         }
         pool.sync(id)?;
         let name = self.name.as_ref().map(|name| name.as_str().into());

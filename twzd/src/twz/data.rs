@@ -178,7 +178,7 @@ impl Source {
         }
         let file = File::open(path).map_err(Fail::file("open", path))?;
         let stat = file.metadata().map_err(Fail::file("open", path))?;
-        let length = stat.is_file().then(|| stat.len());
+        let length = stat.is_file().then_some(stat.len());
         Ok(Self { reader: Box::new(file), path: path.into(), length })
     }
 

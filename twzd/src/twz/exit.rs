@@ -163,7 +163,8 @@ impl From<twz::Error> for Fail {
             _ => Exit::of(errno),
         };
         // The library says what is wrong, then "; " and what to do about it.
-        let text = error.to_string();
+        // A version of the format says it after ": ".
+        let text = error.to_string().replace(": use a newer twz", "; use a newer twz");
         let (message, hint) = match text.split_once("; ") {
             Some((message, hint)) => (message.into(), Some(hint.into())),
             None => (text, exit.hint().map(Into::into)),

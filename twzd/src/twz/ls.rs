@@ -128,7 +128,10 @@ impl InfoArgs {
         let pool = session.open()?;
         let id = find::object(&*pool, &self.object)?;
         let stat = pool.stat(id)?;
-        let names = paths::names_of(&*pool, id)?;
+        let names = match stat.names {
+            0 => Vec::new(),
+            _ => paths::names_of(&*pool, id)?,
+        };
         let object = describe(&stat, Some(names));
         session.answer(&object, |out, style| {
             let mut line = |what: &str, value: &str| {

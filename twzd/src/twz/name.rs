@@ -7,7 +7,7 @@ use twz::{Binding, ObjectId};
 use crate::{
     exit::{Exit, Fail, Outcome},
     find, json,
-    paths::{self, NamePath},
+    paths::{self, NamePath, no_place},
     session::Session,
     term::Table,
 };
@@ -137,7 +137,7 @@ impl BindArgs {
         let pool = session.open()?;
         let id = find::object(&*pool, &self.object)?;
         pool.bind(self.path.as_str(), id, self.replace)
-            .map_err(|error| parents_of(error, &self.path))?;
+            .map_err(|error| no_place(error, &self.path))?;
         let sentence = format!("bound '{}' to {id}", self.path);
         confirm(session, &self.path, Binding::Object(id), sentence)
     }
@@ -155,7 +155,7 @@ fn rename(session: &mut Session, from: &NamePath, to: &NamePath) -> Outcome<()> 
     let Some(last) = from.last() else {
         return Err(Fail::usage("the root of all names stays where it is", "name what is in it"));
     };
-    pool.lookup(from.as_str())?;
+    let bound = pool.lookup(from.as_str())?;
     let to = match pool.lookup(to.as_str()) {
         Ok(Binding::Directory) if from != to => to.join(last),
         _ => to.clone(),
@@ -166,7 +166,15 @@ fn rename(session: &mut Session, from: &NamePath, to: &NamePath) -> Outcome<()> 
             "choose a place outside it",
         ));
     }
-    pool.rename(from.as_str(), to.as_str()).map_err(|error| parents_of(error, &to))?;
+    pool.rename(from.as_str(), to.as_str()).map_err(|error| no_place(error, &to))?;
+    // To POSIX, renaming one name of a file to another of the same file is done
+    // already; here, too, the old name is to be gone.
+    if *from != to
+        && matches!(bound, Binding::Object(_))
+        && pool.lookup(from.as_str()).ok() == Some(bound)
+    {
+        pool.unbind(from.as_str())?;
+    }
     let document = json::Moved { from: from.as_str().into(), to: to.as_str().into() };
     session.confirm(&document, &format!("'{from}' is '{to}' now"))
 }
@@ -187,7 +195,7 @@ fn mkdir(session: &mut Session, path: &NamePath, parents: bool) -> Outcome<()> {
                 format!("the name '{path}' is taken"),
                 "choose another, or say --parents if it may be there",
             ),
-            other => parents_of(other, path),
+            other => no_place(other, path),
         })?;
     }
     confirm(session, path, Binding::Directory, format!("made '{path}'"))
@@ -203,17 +211,6 @@ fn resolve(session: &mut Session, path: &NamePath) -> Outcome<()> {
             format!("'{path}' is a directory of names, and no object"),
             format!("'twz name ls {path}' lists what is in it"),
         )),
-    }
-}
-
-/// Where a name cannot be made because its directory is missing, says that.
-fn parents_of(error: twz::Error, path: &NamePath) -> Fail {
-    match error {
-        twz::Error::NoName(missing) => Fail::missing(
-            format!("'{path}' has no place: there is no '{missing}'"),
-            "'twz name mkdir -p' makes directories of names",
-        ),
-        other => other.into(),
     }
 }
 

@@ -11,7 +11,7 @@ use crate::{
     exit::{Exit, Fail, Outcome},
     json,
     object::{copy_of, parse_rights},
-    paths::{NamePath, must_be_free},
+    paths::{NamePath, bind_or_delete, must_be_free},
     session::Session,
     size,
 };
@@ -90,11 +90,8 @@ impl NewArgs {
             pool.delete(draft)?;
         }
         let id = made?;
-        if let Some(name) = &self.name
-            && let Err(error) = pool.bind(name.as_str(), id, false)
-        {
-            pool.delete(id)?;
-            return Err(error.into());
+        if let Some(name) = &self.name {
+            bind_or_delete(pool, name, id)?;
         }
         pool.sync(id)?;
         Ok(id)

@@ -144,6 +144,26 @@ pub fn must_be_free(pool: &dyn Backend, path: &NamePath) -> Outcome<()> {
     }
 }
 
+/// Where a name cannot be made because its directory is missing, says that.
+pub fn no_place(error: twz::Error, path: &NamePath) -> Fail {
+    match error {
+        twz::Error::NoName(missing) => Fail::missing(
+            format!("'{path}' has no place: there is no '{missing}'"),
+            "'twz name mkdir -p' makes directories of names",
+        ),
+        other => other.into(),
+    }
+}
+
+/// Binds a name to an object that was made for it, which goes again if that
+/// cannot be done.
+pub fn bind_or_delete(pool: &dyn Backend, path: &NamePath, id: ObjectId) -> Outcome<()> {
+    pool.bind(path.as_str(), id, false).or_else(|error| {
+        pool.delete(id)?;
+        Err(no_place(error, path))
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -2,19 +2,21 @@
 //! A progress bar that shows only where somebody can see it, and only once
 //! the work has taken long enough to make them wonder.
 
-use std::time::{Duration, Instant};
+use std::{
+    fmt,
+    time::{Duration, Instant},
+};
 
-use indicatif::{ProgressBar, ProgressStyle};
+use indicatif::{BinaryBytes, HumanDuration, ProgressBar, ProgressState, ProgressStyle};
 
 /// How long work may take in silence.
 const PATIENCE: Duration = Duration::from_millis(500);
 
 /// What is counted.
-const BYTES: &str =
-    "{msg} [{bar:30}] {binary_bytes}/{binary_total_bytes} {binary_bytes_per_sec}, {eta} left";
-const STEPS: &str = "{msg} [{bar:30}] {pos}/{len}, {eta} left";
+const BYTES: &str = "{msg} [{bar:30}] {binary_bytes}/{binary_total_bytes} {speed}, {left} left";
+const STEPS: &str = "{msg} [{bar:30}] {pos}/{len}, {left} left";
 /// Where the end is not known.
-const OPEN: &str = "{msg} {spinner} {binary_bytes} {binary_bytes_per_sec}";
+const OPEN: &str = "{msg} {binary_bytes} {speed}";
 
 /// A bar, or none yet, or none at all.
 pub struct Progress {
@@ -49,16 +51,32 @@ impl Progress {
             return;
         }
         let bar = self.bar.get_or_insert_with(|| {
-            let style = ProgressStyle::with_template(template);
-            let style = style.unwrap_or_else(|_| ProgressStyle::default_bar());
             ProgressBar::new(total)
-                .with_style(style.progress_chars("=> "))
+                .with_style(style(template))
                 .with_message(self.what)
                 .with_elapsed(self.since.elapsed())
         });
         bar.set_length(total);
         bar.set_position(done);
     }
+}
+
+/// The bar begins late, so speed and time left are those of the whole work and
+/// not of what the bar has seen.
+fn style(template: &str) -> ProgressStyle {
+    let style = ProgressStyle::with_template(template);
+    style
+        .unwrap_or_else(|_| ProgressStyle::default_bar())
+        .progress_chars("=> ")
+        .with_key("speed", |state: &ProgressState, out: &mut dyn fmt::Write| {
+            let speed = state.pos() as f64 / state.elapsed().as_secs_f64().max(1e-3);
+            let _ = write!(out, "{}/s", BinaryBytes(speed as u64));
+        })
+        .with_key("left", |state: &ProgressState, out: &mut dyn fmt::Write| {
+            let missing = state.len().unwrap_or(0).saturating_sub(state.pos()) as f64;
+            let seconds = state.elapsed().as_secs_f64() * missing / state.pos().max(1) as f64;
+            let _ = write!(out, "{}", HumanDuration(Duration::from_secs_f64(seconds)));
+        })
 }
 
 impl Drop for Progress {
