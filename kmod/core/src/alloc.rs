@@ -17,9 +17,6 @@ use crate::{
 
 const FULL: StoreError = StoreError::Full { what: Resource::Pages };
 
-/// Bytes of a group's bitmap.
-const GROUP_BYTES: u64 = GROUP_PAGES / 8;
-
 /// Pages whose bits are searched at once.
 const CHUNK_PAGES: u64 = CHUNK as u64 * 8;
 
@@ -189,5 +186,3 @@ impl<M: Media> Store<M> {
 const fn bit(page: u64) -> u64 {
     1 << (page % 64)
 }
-
-const _: () = assert!(GROUP_BYTES % CHUNK as u64 == 0);

@@ -128,10 +128,13 @@ impl<'a, M: Media> Checker<'a, M> {
     fn everything(&mut self) -> Result<Summary> {
         self.state()?;
         self.records()?;
-        self.chains()?;
+        let sound = self.chains()?;
         self.lists()?;
         self.tails()?;
-        self.names()?;
+        // Names are looked up by id: without chains there is nothing to say of them.
+        if sound || self.mend {
+            self.names()?;
+        }
         self.bitmap()?;
         self.shares()?;
         self.counters()?;

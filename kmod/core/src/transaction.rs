@@ -47,18 +47,31 @@ pub(crate) struct Transaction {
     pub(crate) fresh: bool,
 }
 
+/// A word and where it is. Those of 4 bytes have the lowest bit of `place` set:
+/// words are aligned to 4.
 #[derive(Clone, Copy)]
 struct Word {
-    at: u64,
+    place: u64,
     value: u64,
-    /// 4 bytes wide, not 8.
-    half: bool,
+}
+
+impl Word {
+    fn at(&self) -> u64 {
+        self.place & !1
+    }
+
+    /// Its bytes, as many as it has.
+    fn bytes<'b>(&self, buffer: &'b mut [u8; 8]) -> &'b [u8] {
+        *buffer = self.value.to_le_bytes();
+        let len = if self.place & 1 != 0 { 4 } else { 8 };
+        buffer.get(..len).unwrap_or(&[])
+    }
 }
 
 impl Transaction {
     pub(crate) fn new() -> Self {
         Self {
-            words: [Word { at: 0, value: 0, half: false }; WORDS],
+            words: [Word { place: 0, value: 0 }; WORDS],
             used: 0,
             records: [(0, ObjectRecord::new_zeroed()); RECORDS],
             held: 0,
@@ -75,12 +88,12 @@ impl Transaction {
     }
 
     fn find(&self, at: u64) -> Option<u64> {
-        self.words().find(|w| w.at == at).map(|w| w.value)
+        self.words().find(|w| w.at() == at).map(|w| w.value)
     }
 
     fn set(&mut self, word: Word) -> Result<()> {
         let used = self.used;
-        if let Some(old) = self.words.iter_mut().take(used).find(|w| w.at == word.at) {
+        if let Some(old) = self.words.iter_mut().take(used).find(|w| w.at() == word.at()) {
             *old = word;
             return Ok(());
         }
@@ -136,12 +149,12 @@ impl<M: Media> Store<M> {
 
     /// Sets the 8-byte word at `at`.
     pub(crate) fn set_word(&mut self, at: u64, value: u64) -> Result<()> {
-        self.txn.set(Word { at, value, half: false })
+        self.txn.set(Word { place: at, value })
     }
 
     /// Sets the 4-byte word at `at`.
     pub(crate) fn set_half(&mut self, at: u64, value: u32) -> Result<()> {
-        self.txn.set(Word { at, value: value as u64, half: true })
+        self.txn.set(Word { place: at | 1, value: value as u64 })
     }
 
     /// Sets bytes, a multiple of 4, that the open change does not read again.
@@ -244,9 +257,7 @@ impl<M: Media> Store<M> {
     fn journal_parts(&mut self, counted: bool) -> Result<()> {
         let (journal, media) = (&mut self.journal, &mut self.media);
         for word in self.txn.words.iter().take(self.txn.used) {
-            let bytes = word.value.to_le_bytes();
-            let len = if word.half { 4 } else { 8 };
-            journal.append(media, word.at, bytes.get(..len).unwrap_or(&bytes))?;
+            journal.append(media, word.at(), word.bytes(&mut [0; 8]))?;
         }
         for (n, record) in self.txn.records.iter_mut().take(self.txn.held) {
             record.checksum = record.compute_checksum();
@@ -277,10 +288,10 @@ impl<M: Media> Store<M> {
     fn apply_held(&mut self, counted: bool) -> Result<()> {
         let media = &mut self.media;
         for word in self.txn.words.iter().take(self.txn.used) {
-            let bytes = word.value.to_le_bytes();
-            let len = if word.half { 4 } else { 8 };
-            media.write(word.at, bytes.get(..len).unwrap_or(&bytes))?;
-            media.flush(word.at, len as u64)?;
+            let mut buffer = [0; 8];
+            let bytes = word.bytes(&mut buffer);
+            media.write(word.at(), bytes)?;
+            media.flush(word.at(), bytes.len() as u64)?;
         }
         for (n, record) in self.txn.records.iter().take(self.txn.held) {
             let at = self.geo.record_at(*n);

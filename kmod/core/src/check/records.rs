@@ -37,8 +37,8 @@ impl<M: Media> Checker<'_, M> {
         Ok(())
     }
 
-    /// That chains lead to the live records; a repair makes them anew if not.
-    pub(super) fn chains(&mut self) -> Result<()> {
+    /// Whether chains lead to the live records; a repair makes them anew if not.
+    pub(super) fn chains(&mut self) -> Result<bool> {
         let before = self.summary.problems;
         for head in 0..self.store.geo.heads {
             self.one_chain(head)?;
@@ -48,10 +48,11 @@ impl<M: Media> Checker<'_, M> {
                 self.tell(Problem::List { what: "a record is not on its chain", record: n });
             }
         }
-        if self.mend && self.summary.problems != before {
+        let sound = self.summary.problems == before;
+        if self.mend && !sound {
             self.make_chains()?;
         }
-        Ok(())
+        Ok(sound)
     }
 
     /// That the free list and the dying list hold what they should.

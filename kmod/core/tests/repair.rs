@@ -1,0 +1,96 @@
+// SPDX-License-Identifier: GPL-2.0 OR MIT
+//! What a repair brings back, by example.
+
+mod common;
+
+use common::{power::Power, *};
+use twz_abi::{DATA_START, PAGE, SLOT_PAGES};
+use twz_core::{
+    check::Problem, geometry::Geometry, names::Binding, Memory, Mode, Store, StoreError,
+};
+
+/// Objects 1 to 4 with data and names, and nothing left for the journal to do.
+fn furnished() -> (Vec<u8>, Geometry) {
+    let mut bytes = image_with(400, Some(16));
+    let mut store = open(&mut bytes);
+    for n in 1..5 {
+        let r = create(&mut store, n, 100_000);
+        store.write(r, DATA_START, &[n as u8; 50_000]).unwrap();
+        store.touch(r, SLOT_PAGES - 1, true).unwrap();
+        store.bind(format!("/{n}").as_bytes(), id(n), false).unwrap();
+    }
+    let geo = *store.geometry();
+    store.into_media();
+    let journal = (geo.journal_page * PAGE) as usize;
+    bytes[journal..journal + (geo.journal_pages * PAGE) as usize].fill(0);
+    assert_clean(&mut bytes);
+    (bytes, geo)
+}
+
+fn assert_whole(bytes: &mut [u8], objects: impl IntoIterator<Item = u64>) {
+    let store = Store::open(Memory::new(bytes), Mode::ReadOnly).unwrap();
+    for n in objects {
+        let mut data = [0; 50_000];
+        store.read(store.find(id(n)).unwrap(), DATA_START, &mut data).unwrap();
+        assert!(data.iter().all(|&b| b == n as u8), "object {n}");
+        let path = format!("/{n}");
+        assert_eq!(store.lookup(path.as_bytes()), Ok(Binding::Object(id(n))));
+    }
+}
+
+#[test]
+fn all_that_follows_from_the_records_is_made_anew() {
+    let (good, geo) = furnished();
+    let regions =
+        [geo.state_page, geo.heads_page, geo.groups_page, geo.bitmap_page, geo.refs_page, 0, 1];
+    for page in regions {
+        let mut bytes = good.clone();
+        bytes[(page * PAGE) as usize..((page + 1) * PAGE) as usize].fill(0xa5);
+        let found = problems(&mut bytes);
+        assert!(!found.is_empty() && found.iter().all(Problem::is_mendable), "{found:?}");
+        let (summary, _) = mend(&mut bytes).unwrap();
+        assert_eq!(summary.objects, 5);
+        assert_clean(&mut bytes);
+        assert_whole(&mut bytes, 1..5);
+        // And it can be used.
+        create(&mut open(&mut bytes), 9, 0);
+        assert_clean(&mut bytes);
+    }
+}
+
+#[test]
+fn a_lost_record_takes_only_its_object_along() {
+    let (mut bytes, geo) = furnished();
+    bytes[(geo.records_page * PAGE) as usize + 2 * 256 + 17] ^= 4;
+    let (_, found) = mend(&mut bytes).unwrap();
+    assert!(found.iter().any(|p| matches!(p, Problem::Record { record: 2, .. })), "{found:?}");
+    assert_clean(&mut bytes);
+    assert_whole(&mut bytes, [1, 3, 4]);
+    let mut store = open(&mut bytes);
+    assert_eq!(store.find(id(2)), Err(StoreError::NotFound { id: id(2) }));
+    assert_eq!(store.lookup(b"/2"), Err(StoreError::NoName));
+    create(&mut store, 2, 0);
+}
+
+#[test]
+fn a_read_only_opening_refuses_what_was_cut_and_a_check_says_so() {
+    let (bytes, _) = furnished();
+    let mut refused = 0;
+    for limit in 0..20 {
+        let mut store = Store::open(Power::new(bytes.clone()), Mode::ReadWrite).unwrap();
+        store.media_mut().limit = store.media().done + limit;
+        if store.unbind(b"/1").is_err() {
+            assert_eq!(store.unbind(b"/2"), Err(StoreError::Stopped));
+        }
+        let mut image = store.into_media().visible;
+        let opened = Store::open(Memory::new(&mut image), Mode::ReadOnly).map(|_| ());
+        if opened == Err(StoreError::Unfinished) {
+            refused += 1;
+            assert!(matches!(problems(&mut image)[0], Problem::Journal { .. }));
+        }
+        open(&mut image).into_media();
+        assert_clean(&mut image);
+        assert_eq!(Store::open(Memory::new(&mut image), Mode::ReadOnly).map(|_| ()), Ok(()));
+    }
+    assert!(refused > 3, "{refused}");
+}
