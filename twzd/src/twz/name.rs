@@ -169,10 +169,8 @@ fn rename(session: &mut Session, from: &NamePath, to: &NamePath) -> Outcome<()> 
     pool.rename(from.as_str(), to.as_str()).map_err(|error| no_place(error, &to))?;
     // To POSIX, renaming one name of a file to another of the same file is done
     // already; here, too, the old name is to be gone.
-    if *from != to
-        && matches!(bound, Binding::Object(_))
-        && pool.lookup(from.as_str()).ok() == Some(bound)
-    {
+    let stayed = || pool.lookup(from.as_str()).is_ok_and(|now| now == bound);
+    if *from != to && bound != Binding::Directory && stayed() {
         pool.unbind(from.as_str())?;
     }
     let document = json::Moved { from: from.as_str().into(), to: to.as_str().into() };

@@ -75,7 +75,8 @@ fn style(template: &str) -> ProgressStyle {
         .with_key("left", |state: &ProgressState, out: &mut dyn fmt::Write| {
             let missing = state.len().unwrap_or(0).saturating_sub(state.pos()) as f64;
             let seconds = state.elapsed().as_secs_f64() * missing / state.pos().max(1) as f64;
-            let _ = write!(out, "{}", HumanDuration(Duration::from_secs_f64(seconds)));
+            let left = Duration::try_from_secs_f64(seconds).unwrap_or(Duration::MAX);
+            let _ = write!(out, "{}", HumanDuration(left));
         })
 }
 
