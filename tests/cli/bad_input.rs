@@ -50,6 +50,17 @@ fn options_that_cannot_be() {
 }
 
 #[test]
+fn a_backend_that_is_not_there() {
+    let world = World::new();
+    for (backend, word) in [("kernel", "no kernel module"), ("cloud", "TWZ_BACKEND is one of")] {
+        let output = world.command(["ls"]).env("TWZ_BACKEND", backend).output().unwrap();
+        assert_eq!(output.status.code(), Some(1));
+        let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(stderr.contains(word), "{stderr}");
+    }
+}
+
+#[test]
 fn every_error_is_json_when_asked() {
     let world = World::new();
     let cases: [(&[&str], i32, i64); 4] = [

@@ -49,6 +49,23 @@ fn a_table_shows_what_is_there_and_what_is_not() {
 }
 
 #[test]
+fn a_damaged_entry_is_shown_and_the_rest_too() {
+    let world = World::new();
+    let [head, ..] = linked(&world);
+    let tail = world.pool().join("objects").join(&head[..2]).join(format!("{head}.tail"));
+    let mut bytes = std::fs::read(&tail).unwrap();
+    bytes[3584 - 32] ^= 1; // the first entry, just below the meta record
+    std::fs::write(&tail, bytes).unwrap();
+    let fot = world.run(["fot", "/head"]).ends(6);
+    assert!(
+        fot.contains("bad") && fot.contains("checksum") && fot.contains("'favourite'"),
+        "{fot}"
+    );
+    world.run(["graph", "--dangling"]).ends(1);
+    world.run(["graph"]).ok();
+}
+
+#[test]
 fn an_object_without_pointers_says_so() {
     let world = World::new();
     world.object("/a", b"x");

@@ -19,7 +19,8 @@ use crate::{
 /// Show an object's foreign object table
 ///
 /// Every pointer out of the object goes through an entry of this table, by id
-/// or by a name that is looked up when the pointer is used.
+/// or by a name that is looked up when the pointer is used. An entry that cannot
+/// be used is listed with what is wrong; the exit code is 6 then.
 #[derive(Args)]
 #[command(after_help = "EXAMPLES
   twz fot /catalogue
@@ -41,7 +42,8 @@ impl FotArgs {
         } else {
             session.answer(&fot, |out, style| table(&fot.entries).write(out, style))?;
         }
-        Ok(Exit::Done)
+        let damaged = fot.entries.iter().any(|entry| entry.kind == "bad");
+        Ok(if damaged { Exit::Damaged } else { Exit::Done })
     }
 }
 

@@ -7,7 +7,7 @@ use std::{
 };
 
 use serde::Serialize;
-use twz::Backend;
+use twz::{Backend, Choice};
 
 use crate::{
     cli::{Colour, Global},
@@ -43,6 +43,12 @@ impl Session {
 
     /// The pool.
     pub fn open(&self) -> Outcome<Box<dyn Backend>> {
+        if Choice::from_env()? == Choice::Kernel {
+            return Err(Fail::unsupported(
+                "TWZ_BACKEND=kernel: no kernel module serves this command",
+                "unset TWZ_BACKEND, or say embedded",
+            ));
+        }
         Ok(twz::open_pool(&self.pool)?)
     }
 
