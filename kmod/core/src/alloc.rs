@@ -186,3 +186,31 @@ impl<M: Media> Store<M> {
 const fn bit(page: u64) -> u64 {
     1 << (page % 64)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        format::{format, FormatOptions},
+        media::Memory,
+        store::Mode,
+    };
+
+    #[test]
+    fn a_page_is_not_handed_out_by_the_change_that_frees_it() {
+        let mut bytes = vec![0; 200 * 4096];
+        format(&mut Memory::new(&mut bytes), &FormatOptions::plain()).unwrap();
+        let mut store = Store::open(Memory::new(&mut bytes), Mode::ReadWrite).unwrap();
+        let free = store.state.free_pages;
+        let pages: Vec<u64> = (0..free).map(|_| store.alloc_page().unwrap()).collect();
+        store.commit().unwrap();
+        assert_eq!(store.alloc_page(), Err(FULL));
+        store.release_page(pages[3]).unwrap();
+        assert_eq!(store.alloc_page(), Err(FULL), "it can still be replayed into");
+        store.commit().unwrap();
+        assert_eq!(store.alloc_page(), Ok(pages[3]));
+        assert!(store.is_fresh(pages[3]).unwrap());
+        store.abort();
+        assert_eq!(store.state.free_pages, 1);
+    }
+}

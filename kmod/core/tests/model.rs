@@ -150,16 +150,7 @@ fn step<M: Media>(
                 }
             }
         }
-        Op::Write { n, at, len, byte } => {
-            let Some(data) = model.objects.get_mut(&n).filter(|d| d.size > 0) else {
-                return Ok(());
-            };
-            let at = at % data.size.min(if at % 3 == 0 { 50_000 } else { u64::MAX });
-            let len = len.min(data.size - at);
-            let r = store.find(id(n))?;
-            store.write(r, DATA_START + at, &vec![byte; len as usize])?;
-            data.write(at, len, byte);
-        }
+        Op::Write { n, at, len, byte } => return step_write(store, model, n, (at, len), byte),
         Op::Fot { n, byte } => {
             let Some(data) = model.objects.get_mut(&n) else { return Ok(()) };
             let r = store.find(id(n))?;
@@ -210,6 +201,23 @@ fn step<M: Media>(
     Ok(())
 }
 
+fn step_write<M: Media>(
+    store: &mut Store<M>,
+    model: &mut Model,
+    n: u64,
+    (at, len): (u64, u64),
+    byte: u8,
+) -> Result<(), StoreError> {
+    let Some(data) = model.objects.get_mut(&n).filter(|d| d.size > 0) else { return Ok(()) };
+    // A third of them near the start, where the direct pages are.
+    let at = at % data.size.min(if at % 3 == 0 { 50_000 } else { u64::MAX });
+    let len = len.min(data.size - at);
+    let r = store.find(id(n))?;
+    store.write(r, DATA_START + at, &vec![byte; len as usize])?;
+    data.write(at, len, byte);
+    Ok(())
+}
+
 fn step_names<M: Media>(
     store: &mut Store<M>,
     model: &mut Model,
@@ -241,37 +249,7 @@ fn step_names<M: Media>(
                 None => assert!(result.is_err()),
             }
         }
-        Op::Rename { from, to } => {
-            let (from, to) = (path(from), path(to));
-            let result = store.rename(from.as_bytes(), to.as_bytes());
-            let is_dir = model.dirs.contains_key(&from);
-            let below = to.starts_with(&format!("{from}/"));
-            if !is_dir && !model.names.contains_key(&from) {
-                assert!(result.is_err());
-            } else if from == to {
-                assert_eq!(result, Ok(None));
-            } else if !model.parent_is_dir(&to) || (is_dir && below) {
-                assert!(result.is_err(), "{from} {to}");
-            } else if model.dirs.contains_key(&to) || (is_dir && model.names.contains_key(&to)) {
-                assert_eq!(result, Err(StoreError::NameTaken));
-            } else if result == Err(StoreError::Full { what: Resource::Pages }) {
-            } else if is_dir {
-                assert_eq!(result, Ok(None));
-                let moved = |p: &str| p.strip_prefix(&from).map(|rest| format!("{to}{rest}"));
-                for tree in [&mut model.dirs, &mut model.names] {
-                    *tree = std::mem::take(tree)
-                        .into_iter()
-                        .map(|(p, id)| match p == from || p.starts_with(&format!("{from}/")) {
-                            true => (moved(&p).unwrap(), id),
-                            false => (p, id),
-                        })
-                        .collect();
-                }
-            } else {
-                let id = model.names.remove(&from).unwrap();
-                assert_eq!(result, Ok(model.names.insert(to, id)));
-            }
-        }
+        Op::Rename { from, to } => step_rename(store, model, path(from), path(to)),
         Op::Mkdir { name } => {
             let path = path(name);
             model.made += 1;
@@ -301,6 +279,38 @@ fn step_names<M: Media>(
         _ => {}
     }
     Ok(())
+}
+
+/// A rename of a path to a path.
+fn step_rename<M: Media>(store: &mut Store<M>, model: &mut Model, from: String, to: String) {
+    let result = store.rename(from.as_bytes(), to.as_bytes());
+    let is_dir = model.dirs.contains_key(&from);
+    let below = to.starts_with(&format!("{from}/"));
+    if !is_dir && !model.names.contains_key(&from) {
+        assert!(result.is_err());
+    } else if from == to {
+        assert_eq!(result, Ok(None));
+    } else if !model.parent_is_dir(&to) || (is_dir && below) {
+        assert!(result.is_err(), "{from} {to}");
+    } else if model.dirs.contains_key(&to) || (is_dir && model.names.contains_key(&to)) {
+        assert_eq!(result, Err(StoreError::NameTaken));
+    } else if result == Err(StoreError::Full { what: Resource::Pages }) {
+    } else if is_dir {
+        assert_eq!(result, Ok(None));
+        let moved = |p: &str| p.strip_prefix(&from).map(|rest| format!("{to}{rest}"));
+        for tree in [&mut model.dirs, &mut model.names] {
+            *tree = std::mem::take(tree)
+                .into_iter()
+                .map(|(p, id)| match p == from || p.starts_with(&format!("{from}/")) {
+                    true => (moved(&p).unwrap(), id),
+                    false => (p, id),
+                })
+                .collect();
+        }
+    } else {
+        let id = model.names.remove(&from).unwrap();
+        assert_eq!(result, Ok(model.names.insert(to, id)));
+    }
 }
 
 fn agree<M: Media>(store: &Store<M>, model: &Model) -> Result<(), TestCaseError> {
