@@ -12,6 +12,7 @@
 //! users. Only the kernel module isolates hostile code.
 
 mod backend;
+mod check;
 mod copy;
 mod incoming;
 mod mapping;
@@ -21,5 +22,7 @@ mod paths;
 mod pool;
 mod whois;
 
+pub(crate) use check::check;
 pub(crate) use incoming::{IncomingFiles, is_link};
+pub(crate) use paths::POOL_FILE;
 pub use pool::{EmbeddedPool, InitOptions, default_path};

@@ -159,6 +159,14 @@ impl ImagePool {
         &self.path
     }
 
+    /// Refuses an object whose id does not hold: an immutable one, if its data
+    /// are not those the id covers.
+    pub(crate) fn verify_content(&self, id: ObjectId) -> Result<()> {
+        let state = self.state();
+        let done = state.store.find(id).and_then(|r| state.store.verify_content(r));
+        done.map_err(self.said(""))
+    }
+
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
     }

@@ -2,9 +2,14 @@
 //! Looking for damage in a pool, and mending what has a second copy: [`check`],
 //! for directories and images.
 
-use std::path::Path;
+use std::{fs, io, path::Path};
 
-use crate::error::{Error, Result};
+use crate::{
+    embedded,
+    error::{Error, Result},
+};
+
+mod image;
 
 /// What a check is to do.
 #[derive(Clone, Copy, Debug, Default)]
@@ -66,15 +71,39 @@ impl Summary {
     pub fn is_clean(&self) -> bool {
         self.errors == 0
     }
+
+    pub(crate) fn count(&mut self, severity: Severity, repaired: bool) {
+        match (severity, repaired) {
+            (_, true) => self.repaired += 1,
+            (Severity::Error, _) => self.errors += 1,
+            (Severity::Warning, _) => self.warnings += 1,
+            (Severity::Info, _) => {}
+        }
+    }
 }
 
 /// Checks the pool at `path`, a directory or an image. Each problem goes to
-/// `report`; an error is returned only where the check itself could not go on.
+/// `report`; an error is returned only where the check itself could not go on:
+/// where there is no pool, or one that only a newer twz can judge.
+///
+/// A directory may be in use meanwhile; what is being changed can then show as
+/// a problem that a second check does not find. An image may be read.
 pub fn check(
-    _path: &Path,
-    _options: &Options,
-    _progress: &mut dyn FnMut(Progress),
-    _report: &mut dyn FnMut(Problem),
+    path: &Path,
+    options: &Options,
+    progress: &mut dyn FnMut(Progress),
+    report: &mut dyn FnMut(Problem),
 ) -> Result<Summary> {
-    Err(Error::Unsupported("checking is being built"))
+    match fs::metadata(path) {
+        Ok(stat) if stat.is_dir() => match fs::metadata(path.join(embedded::POOL_FILE)) {
+            Ok(_) => embedded::check(path, options.repair, progress, report),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                Err(Error::NoPool(path.into()))
+            }
+            Err(error) => Err(Error::at("open the pool", path)(error)),
+        },
+        Ok(_) => image::check(path, options.repair, progress, report),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Err(Error::NoPool(path.into())),
+        Err(error) => Err(Error::at("open the pool", path)(error)),
+    }
 }
