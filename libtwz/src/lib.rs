@@ -44,6 +44,7 @@ extern crate self as twz;
 
 pub mod backend;
 pub mod bundle;
+mod capi;
 pub mod check;
 pub mod embedded;
 pub mod error;

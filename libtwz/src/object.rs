@@ -7,6 +7,7 @@ use std::{
     sync::{Arc, Mutex, atomic::Ordering},
 };
 
+use nix::fcntl::{FcntlArg, fcntl};
 use twz_abi::{DATA_START, MAX_DATA, META_START, Meta, ObjectId, Rights, TAIL_START, meta::kind};
 
 use crate::{
@@ -286,7 +287,7 @@ impl<'a, T> Writer<'a, T> {
 /// An object's lock, held by this thread.
 pub(crate) struct Held {
     // Dropped in this order: first the other processes may go on.
-    _processes: OwnedFd,
+    processes: OwnedFd,
     _threads: ThreadLock,
 }
 
@@ -299,8 +300,23 @@ impl Held {
             writers.entry(id).or_default().clone()
         };
         let _threads = ThreadLock::lock(threads);
-        let _processes = space.backend().lock(id)?;
-        Ok(Self { _processes, _threads })
+        let processes = space.backend().lock(id)?;
+        Ok(Self { processes, _threads })
+    }
+}
+
+impl Drop for Held {
+    /// A child that was forked meanwhile has the descriptor too, so that closing
+    /// ours would not end the lock.
+    fn drop(&mut self) {
+        let none = libc::flock {
+            l_type: libc::F_UNLCK as i16,
+            l_whence: 0,
+            l_start: 0,
+            l_len: 0,
+            l_pid: 0,
+        };
+        let _ = fcntl(&self.processes, FcntlArg::F_OFD_SETLK(&none));
     }
 }
 

@@ -209,7 +209,7 @@ impl<T: Persist> PtrSlice<T> {
 
 /// Bits that, stored at `place`, point to the mapped address `target`.
 #[inline(always)]
-fn bits_for<A: ?Sized>(place: &A, target: usize) -> Result<PtrBits> {
+pub(crate) fn bits_for<A: ?Sized>(place: &A, target: usize) -> Result<PtrBits> {
     let address = (&raw const *place).cast::<u8>() as usize;
     if !fast::in_object(address) || !fast::in_object(target) {
         return Err(Error::NotInObject);
@@ -238,7 +238,10 @@ fn slow_index<A: ?Sized>(place: &A, target: usize) -> Result<u32> {
 }
 
 /// The translation behind `bits`, asked anew.
-fn again<A: ?Sized>(place: &A, bits: PtrBits) -> Result<crate::raw::translate::Translation> {
+pub(crate) fn again<A: ?Sized>(
+    place: &A,
+    bits: PtrBits,
+) -> Result<crate::raw::translate::Translation> {
     let (core, slot) = home_of(place)?;
     if bits.index() == 0 {
         return core.refresh(slot);
