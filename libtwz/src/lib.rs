@@ -46,6 +46,7 @@ pub mod backend;
 pub mod bundle;
 mod capi;
 pub mod check;
+pub mod collections;
 pub mod embedded;
 pub mod error;
 mod field;
