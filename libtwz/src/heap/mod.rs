@@ -205,7 +205,8 @@ impl<'a> View<'a> {
         }
         let base = Self::base(core, slot)?;
         if own.end() < base + HEADER {
-            own = core.heap_reach(slot, base + HEADER)?;
+            own = core.heap_header(slot, base + HEADER)?;
+            core.back(slot, base, base + HEAD_WORDS * 8)?;
         }
         Self::over(core, slot, own, base)
     }
@@ -276,6 +277,20 @@ impl<'a> View<'a> {
             number if number >= self.first as u64 && number < CHUNKS as u64 => Ok(number as u32),
             _ => Err(NOT_A_BLOCK),
         }
+    }
+
+    /// Backs what taking a chunk stores to: its word, its bitmap if it has one
+    /// yet, and `bytes` of the chunk itself.
+    #[cold]
+    fn back_chunk(&self, number: u32, bytes: u64) -> Result<()> {
+        let word = self.base + HEAD_WORDS * 8 + number as u64 * 4;
+        self.core.back(self.slot, word, word + 4)?;
+        if let Some(bits) = self.bitmap(number)?.and_then(|bits| bits.first()) {
+            let at = (&raw const *bits) as u64 - self.core.arena().address(self.slot) as u64;
+            self.core.back(self.slot, at, at + BITMAP)?;
+        }
+        let start = number as u64 * CHUNK;
+        self.core.back(self.slot, start, start + bytes)
     }
 
     /// One past the last chunk that was ever used.

@@ -30,8 +30,10 @@ impl View<'_> {
             let head = self.find_free(chunks)?;
             let end = (head + chunks) as u64 * CHUNK;
             if end > self.own.end() {
-                self.core.heap_reach(self.slot, end)?;
+                self.core.heap_reach(self.slot, head as u64 * CHUNK, end)?;
             }
+            self.back_chunk(head, end - head as u64 * CHUNK)?;
+            self.back_chunk(head + chunks - 1, 0)?;
             if self.take_parts(head, chunks) == chunks {
                 let part = self.chunk(head);
                 self.change(head, part, part.used_for(Use::Large(chunks)));
@@ -148,8 +150,10 @@ impl View<'_> {
         }
         let end = (head as u64 + new) * CHUNK;
         if end > self.own.end() {
-            self.core.heap_reach(self.slot, end)?;
+            self.core.heap_reach(self.slot, after as u64 * CHUNK, end)?;
         }
+        self.back_chunk(after, end - after as u64 * CHUNK)?;
+        self.back_chunk(after + more - 1, 0)?;
         if self.take_parts(after, more) != more {
             return Ok(false);
         }
@@ -170,9 +174,10 @@ impl View<'_> {
         let host = self.find_free(1)?;
         let end = host as u64 * CHUNK + GROUP * BITMAP;
         let own = match end > self.own.end() {
-            true => self.core.heap_reach(self.slot, end)?,
+            true => self.core.heap_reach(self.slot, host as u64 * CHUNK, end)?,
             false => self.own,
         };
+        self.back_chunk(host, GROUP * BITMAP)?;
         if !self.take_chunk(host, Use::Bits) {
             return Ok(());
         }

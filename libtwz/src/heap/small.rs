@@ -114,7 +114,8 @@ impl<'a> View<'a> {
         }
         let offset = number as u64 * CHUNK + index * SIZES[class];
         if offset + SIZES[class] > self.own.end()
-            && let Err(error) = self.core.heap_reach(self.slot, offset + SIZES[class])
+            && let Err(error) =
+                self.core.heap_reach(self.slot, number as u64 * CHUNK, offset + SIZES[class])
         {
             self.clear(number, word, bit)?;
             return Err(error);
@@ -171,9 +172,13 @@ impl<'a> View<'a> {
                 continue;
             }
             // A block of it is wanted at once: refuse before taking it.
-            if (number as u64 * CHUNK + SIZES[class]) > self.own.end() {
-                self.core.heap_reach(self.slot, number as u64 * CHUNK + SIZES[class])?;
+            let (start, end) = (number as u64 * CHUNK, (number as u64 + 1) * CHUNK);
+            if (start + SIZES[class]) > self.own.end() {
+                self.core.heap_reach(self.slot, start, start + SIZES[class])?;
             }
+            // What the data reaches over already may be a hole; what it will
+            // reach over later is backed then.
+            self.back_chunk(number, self.own.end().clamp(start + SIZES[class], end) - start)?;
             if self.take_chunk(number, Use::Small(class)) {
                 return Ok(number);
             }
