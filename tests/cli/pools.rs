@@ -78,6 +78,30 @@ fn damage_is_found_and_said() {
 }
 
 #[test]
+fn what_has_a_second_copy_is_mended() {
+    let world = World::new();
+    world.object("/a", b"hello");
+    let file = world.pool().join("pool.twz");
+    let mut bytes = fs::read(&file).unwrap();
+    bytes[30] ^= 1; // in the first of two superblocks
+    fs::write(&file, bytes).unwrap();
+    let out = world.run(["pool", "check"]).ends(1);
+    assert!(out.contains("superblock 0") && out.contains("written anew"), "{out}");
+    let run = world.run(["pool", "check", "--repair", "--json"]);
+    run.ok();
+    let check = run.json();
+    assert_eq!((&check["clean"], &check["repaired"]), (&true.into(), &1.into()));
+    assert_eq!(check["problems"][0]["repaired"], true);
+    assert!(world.run(["pool", "check"]).ok().contains("nothing is wrong"));
+    assert_eq!(world.run(["cat", "/a"]).ok(), "hello");
+}
+
+#[test]
+fn a_check_needs_a_pool() {
+    World::empty().run(["pool", "check"]).fails(3, &["no pool at", "twz pool init"]);
+}
+
+#[test]
 fn a_copied_pool_has_the_same_objects_and_names() {
     let world = World::new();
     world.run(["name", "mkdir", "/d"]).ok();

@@ -179,9 +179,10 @@ impl From<twz::Error> for Fail {
 fn errno_of(error: &twz::Error) -> i32 {
     use twz::{Error, StoreError};
     match error {
-        Error::Store(StoreError::Full { .. } | StoreError::TooSmall { .. }) => libc::ENOSPC,
+        Error::Store(StoreError::Full { .. }) => libc::ENOSPC,
         Error::Store(StoreError::Format(_) | StoreError::Damaged { .. }) => libc::EUCLEAN,
-        Error::Store(StoreError::Corrupt { .. }) => libc::EUCLEAN,
+        // Whoever makes an image too small is told before it comes to this.
+        Error::Store(StoreError::Corrupt { .. } | StoreError::TooSmall { .. }) => libc::EUCLEAN,
         Error::Store(StoreError::Unfinished) => libc::EROFS,
         Error::Store(StoreError::Media(_) | StoreError::Stopped) => libc::EIO,
         Error::Store(_) => libc::EINVAL,
@@ -225,7 +226,8 @@ mod tests {
             (twz::Error::Denied { id, wanted: twz::Rights::WRITE }, Exit::Denied),
             (twz::Error::ObjectFull { id, what: "its FOT" }, Exit::NoSpace),
             (twz::Error::BadId(id), Exit::Damaged),
-            (StoreError::TooSmall { need: 2, have: 1 }.into(), Exit::NoSpace),
+            (StoreError::TooSmall { need: 2, have: 1 }.into(), Exit::Damaged),
+            (StoreError::Nonce.into(), Exit::No),
             (StoreError::Corrupt { what: "a map", at: 0 }.into(), Exit::Damaged),
             (StoreError::Directory { id }.into(), Exit::No),
         ];

@@ -4,7 +4,9 @@
 use std::path::{Path, PathBuf};
 
 use clap::{Args, Subcommand, ValueHint};
-use twz::{Backend, EmbeddedPool, ImageOptions, ImagePool, InitOptions, check, transfer};
+use twz::{
+    Backend, EmbeddedPool, ImageOptions, ImagePool, InitOptions, StoreError, check, transfer,
+};
 
 use crate::{
     exit::{Exit, Fail, Outcome},
@@ -66,11 +68,26 @@ impl Home {
         match self.image {
             true => {
                 let options = ImageOptions { size: self.size, records: self.records, label };
-                ImagePool::format(path, &options)?;
+                ImagePool::format(path, &options).map_err(impossible)?;
             }
             false => EmbeddedPool::init(path, &InitOptions { label })?,
         }
         Ok(())
+    }
+}
+
+/// What no image can be like is the fault of the options.
+fn impossible(error: twz::Error) -> Fail {
+    match error {
+        twz::Error::Store(StoreError::TooSmall { need, have }) => Fail::usage(
+            format!("an image of {have} bytes is too small: it needs {need} before any object"),
+            "give a larger --size, or fewer --records",
+        ),
+        twz::Error::Store(StoreError::Options { what }) => Fail::usage(
+            format!("there can be no such image: {what}"),
+            "give other --size or --records",
+        ),
+        other => other.into(),
     }
 }
 
@@ -165,16 +182,17 @@ fn tell(session: &mut Session, pool: &dyn Backend) -> Outcome<()> {
 
 /// Look for damage, and mend what can be mended
 ///
-/// Says of each problem where it is and what to do. With --repair, what has a
-/// second copy or follows from the rest is mended; nothing is guessed. Ends
-/// with 0 if nothing is wrong, and with 1 if something is (and is left).
+/// Says of each problem where it is and what to do, or what --repair does: it
+/// writes anew what has a second copy or follows from the rest, guesses
+/// nothing, and cuts off what cannot be read. Look without it first. Ends with
+/// 0 if nothing is wrong, and with 1 if something is (and is left).
 #[derive(Args)]
 #[command(after_help = "EXAMPLES
   twz pool check
   twz --pool backup.img pool check --repair
   twz pool check --json | jq '.problems[].where'")]
 pub struct CheckArgs {
-    /// Mend what can be mended without guessing
+    /// Mend what can be mended
     #[arg(long)]
     repair: bool,
 }
