@@ -36,7 +36,7 @@ impl Core {
             return Ok(own);
         }
         let start = own.end();
-        let ahead = (start / 8).clamp(*STEP.start(), *STEP.end());
+        let ahead = (start.saturating_sub(from) / 2).clamp(*STEP.start(), *STEP.end());
         let wanted = [end.saturating_add(ahead), end].map(|end| end.next_multiple_of(PAGE));
         if !self.claim_data(slot, wanted[0])? && !self.claim_data(slot, wanted[1])? {
             let id = self.arena().info(slot).ok_or(Error::NoSlot)?.id();
