@@ -282,7 +282,8 @@ int twz_alloc(twz_object *object, size_t len, size_t align, void **address);
 
 /*
  * Gives back what twz_alloc() gave, found through a handle of the same object
- * with the same rights. NULL is fine, and nothing happens.
+ * with the same rights. -EFAULT: it is no such block, or was given back already.
+ * NULL is fine, and nothing happens.
  */
 int twz_free(twz_object *object, void *address);
 

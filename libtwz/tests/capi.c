@@ -233,8 +233,8 @@ static void heaps(twz_space *space)
     void *first, *second;
 
     OK(twz_alloc(object, 100, 0, &first));
-    OK(twz_alloc(object, 100, 16, &second));
-    CHECK((uintptr_t)first % 16 == 0 && (uintptr_t)second % 16 == 0);
+    OK(twz_alloc(object, 100, 4096, &second));
+    CHECK((uintptr_t)first % 16 == 0 && (uintptr_t)second % 4096 == 0);
     for (int i = 0; i < 100; i++)
         CHECK(((char *)first)[i] == 0 && ((char *)second)[i] == 0);
     memset(first, 1, 100);
@@ -254,6 +254,9 @@ static void heaps(twz_space *space)
     FAILS(EFAULT, twz_alloc(object, 1, 0, NULL));
     FAILS(EINVAL, twz_alloc(NULL, 1, 0, &first));
     FAILS(EFAULT, twz_free(object, &first));
+    FAILS(EFAULT, twz_free(object, twz_object_base(object)));
+    OK(twz_free(object, second));
+    FAILS(EFAULT, twz_free(object, second));
     FAILS(EINVAL, twz_free(NULL, &first));
 
     OK(twz_object_create(space, NULL, &id));
@@ -559,6 +562,7 @@ static void locks(twz_space *space, const char *pool)
     OK(twz_lock(object));
     child = fork();
     if (child == 0) {
+        alarm(60);
         pause();
         _exit(0);
     }
@@ -571,6 +575,7 @@ static void locks(twz_space *space, const char *pool)
     /* Among threads, and a process that ends with the lock. */
     child = fork();
     if (child == 0) {
+        alarm(60);
         twz_space *again;
         twz_object *theirs;
         twz_id id;
