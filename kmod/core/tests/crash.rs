@@ -403,6 +403,33 @@ cuts! {
     rmdir: Whole, furnish_names, |s| s.rmdir(b"/e").map(|_| ());
 }
 
+/// A node that one change empties and frees is data in the next but one at the
+/// earliest: else the replay of the first would write into the data.
+#[test]
+fn freed_nodes_that_become_data_are_not_replayed_into() {
+    let mut store = Store::open(Power::new(image_with(220, Some(16))), Mode::ReadWrite).unwrap();
+    let r = create(&mut store, 1, 5 << 20);
+    store.write(r, DATA_START + 20 * PAGE, &[1]).unwrap();
+    store.write(r, DATA_START + 1030 * PAGE, &[2; 3 * 4096]).unwrap();
+    let data = create(&mut store, 2, 8 * PAGE);
+    // Nothing is free but what the shrink frees: three pages and their leaf.
+    let rest = create(&mut store, 3, 1 << 20);
+    while store.info().unwrap().free_pages > 0 {
+        let mut page = 1;
+        while store.touch(rest, page, true).is_ok() {
+            page += 1;
+        }
+    }
+    store.resize(r, 21 * PAGE).unwrap();
+    assert_eq!(store.info().unwrap().free_pages, 4);
+    store.write(data, DATA_START, &[0xee; 4 * 4096]).unwrap();
+    let after = show(&store);
+    let (media, mut random) = (store.into_media(), Random(9));
+    for n in 0..200 {
+        assert_eq!(recover(&mut media.cut(&mut random), "reuse").objects, after.objects, "{n}");
+    }
+}
+
 /// Formatting leaves a pool or none.
 #[test]
 fn format_is_whole() {
