@@ -1,0 +1,77 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! What is to be reached: the first set (stretch) and the second set (shown by
+//! a trial) of goals, by case and peer.
+
+use crate::report::Record;
+
+/// A limit on a record.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Goal {
+    /// The ratio is at most this. Set 1.
+    Ratio(f64),
+    /// The same of set 2.
+    SecondRatio(f64),
+    /// The subject's own value is at most this. Set 1.
+    Value(f64),
+    /// The subject takes at most so much more than the peer. Set 2.
+    SecondMore(f64),
+}
+
+use Goal::{Ratio, SecondMore, SecondRatio, Value};
+
+impl Goal {
+    /// Whether the median reaches it.
+    pub fn reached(&self, record: &Record) -> bool {
+        match *self {
+            Ratio(limit) | SecondRatio(limit) => record.ratio <= limit,
+            Value(limit) => record.subject_value <= limit,
+            SecondMore(limit) => record.subject_value - record.peer_value <= limit,
+        }
+    }
+
+    /// The limit, and whether it was reached.
+    pub fn verdict(&self, record: &Record) -> String {
+        let reached = if self.reached(record) { "reached" } else { "MISSED" };
+        match *self {
+            Ratio(limit) => format!("<= {limit:.2} {reached}"),
+            SecondRatio(limit) => format!("(2nd: <= {limit:.2} {reached})"),
+            Value(limit) => format!("<= {limit} {} {reached}", record.unit),
+            SecondMore(limit) => format!("(2nd: <= +{limit} {} {reached})", record.unit),
+        }
+    }
+}
+
+/// The goals of a record; most peers are there for comparison only.
+pub fn of(record: &Record) -> &'static [Goal] {
+    if record.unit == "instructions" {
+        return &[];
+    }
+    match (record.bench.as_str(), record.case.as_str(), record.peer.as_str()) {
+        ("ptr", "64k/k1", "raw") => &[Ratio(1.10), SecondRatio(1.17), SecondMore(0.6)],
+        ("ptr", "64k/k2", "raw") => &[Ratio(1.30), SecondRatio(1.40)],
+        ("ptr", "64k/k2", "pmemobj") => &[SecondRatio(1.0 / 1.10)],
+        ("ptr", "64k/k16", "raw") => &[Ratio(1.40), SecondRatio(1.55)],
+        ("ptr", "64k/k16", "pmemobj") => &[Ratio(0.60), SecondRatio(1.0 / 1.5)],
+        ("ptr", "8m/k16" | "512m/k16", "raw") => &[Ratio(1.05)],
+        ("ptr", "first_use", "raw") => &[Value(20.0), SecondMore(12.0)],
+        ("ptr", "store", "raw") => &[Value(5.0)],
+        ("ptr", "size", "pmemobj") => &[Value(8.0)],
+        ("space", "pool_open_1m", "self_1k") => &[Value(1e9)],
+        ("space", _, "self_1k") => &[Ratio(1.5)],
+        _ => &[],
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_loss_says_so() {
+        let record = Record::from_counts("64k/k2", ["twz", "raw"], [13.5, 10.0], "ns");
+        let goals = of(&record);
+        assert_eq!(goals, [Ratio(1.30), SecondRatio(1.40)]);
+        assert_eq!(goals[0].verdict(&record), "<= 1.30 MISSED");
+        assert_eq!(goals[1].verdict(&record), "(2nd: <= 1.40 reached)");
+    }
+}
