@@ -150,7 +150,7 @@ impl Error {
             Self::NoSlot => libc::ENOMEM,
             Self::ReadOnly => libc::EROFS,
             Self::Unsupported(_) => libc::EOPNOTSUPP,
-            Self::Store(_) => libc::EIO,
+            Self::Store(error) => store_errno(error),
             Self::Io { error, .. } => error.raw_os_error().unwrap_or(libc::EIO),
         }
     }
@@ -220,6 +220,29 @@ impl fmt::Display for Error {
                 write!(f, "cannot {doing}: {}", explain(error))
             }
         }
+    }
+}
+
+/// The errno that says best what a store said.
+fn store_errno(error: &StoreError) -> i32 {
+    use StoreError as Store;
+    match error {
+        Store::Format(_)
+        | Store::Damaged { .. }
+        | Store::Corrupt { .. }
+        | Store::IdMismatch { .. } => libc::EUCLEAN,
+        Store::ContentMismatch { .. } => libc::EUCLEAN,
+        Store::NotFound { .. } | Store::NoRecord { .. } | Store::NoName => libc::ENOENT,
+        Store::Exists { .. } | Store::NameTaken => libc::EEXIST,
+        Store::Full { .. } => libc::ENOSPC,
+        Store::ReadOnly => libc::EROFS,
+        Store::Immutable { .. } => libc::EPERM,
+        Store::Bound { .. } => libc::EBUSY,
+        Store::NotADirectory => libc::ENOTDIR,
+        Store::IsADirectory | Store::Directory { .. } => libc::EISDIR,
+        Store::NotEmpty => libc::ENOTEMPTY,
+        Store::Media(_) | Store::Stopped => libc::EIO,
+        _ => libc::EINVAL,
     }
 }
 

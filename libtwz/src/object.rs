@@ -257,10 +257,7 @@ impl<T: Persist> Object<T> {
 
     /// Gives a value's memory back. Pointers to it that are left lead to
     /// whatever comes to lie there next, which is a value all the same.
-    pub fn free<U: Persist + ?Sized>(&self, value: &U) -> Result<()>
-    where
-        U: Sized,
-    {
+    pub fn free<U: Persist>(&self, value: &U) -> Result<()> {
         let address = (&raw const *value) as usize;
         if self.space.core().arena().slot_of(address) != Some(self.slot) {
             return Err(Error::NotInObject);

@@ -340,3 +340,54 @@ fn a_deleted_object_cannot_be_opened_again_though_its_slot_is_still_mapped() {
     space.backend().delete(id).unwrap();
     assert!(matches!(space.open_object::<Node>(id), Err(Error::NoObject(_))));
 }
+
+#[test]
+fn rights_that_an_object_does_not_grant_are_refused() {
+    let pool = Pool::new();
+    let space = pool.open();
+    let new = NewObject { default_rights: Rights::READ, size: 10, ..NewObject::default() };
+    let id = space.backend().create(&new).unwrap();
+    for refused in [
+        space.backend().write(id, 4096, b"x"),
+        space.backend().resize(id, 5),
+        space.backend().delete(id),
+    ] {
+        assert!(matches!(refused, Err(Error::Denied { .. })), "{refused:?}");
+    }
+}
+
+#[test]
+fn renaming_a_name_to_another_of_the_same_object_leaves_one() {
+    let pool = Pool::new();
+    let space = pool.open();
+    let id = space.create(Node::new(1)).unwrap().id();
+    space.bind("a", id).unwrap();
+    space.bind("b", id).unwrap();
+    space.backend().rename("a", "b").unwrap();
+    assert!(matches!(space.resolve("a"), Err(Error::NoName(_))));
+    assert_eq!(space.resolve("b").unwrap(), id);
+    assert_eq!(space.backend().stat(id).unwrap().names, 1);
+}
+
+#[test]
+fn threads_that_follow_and_insert_at_once_never_meet_a_slot_half_mapped() {
+    let pool = Pool::in_memory();
+    let space = pool.open();
+    let nodes: Vec<_> = (0..400).map(|i| space.create(Node::new(i)).unwrap()).collect();
+    let hub = space.create(Node::new(0)).unwrap();
+    let spokes = hub.alloc_slice(400, |_| Ptr::<Node>::null()).unwrap();
+    std::thread::scope(|scope| {
+        for start in 0..4 {
+            let nodes = &nodes;
+            scope.spawn(move || {
+                for i in (start..400).chain(0..start) {
+                    spokes[i].store(nodes[i].root()).unwrap();
+                    assert_eq!(spokes[i].lea().unwrap().value.get(), i as u64);
+                }
+            });
+        }
+    });
+    let entries: std::collections::HashSet<_> =
+        spokes.iter().map(|spoke| spoke.bits().index()).collect();
+    assert_eq!(entries.len(), 400);
+}

@@ -160,6 +160,12 @@ impl EmbeddedPool {
             }
             other => other.map_err(Error::at("rename", &old))?,
         }
+        // Renaming one name of a file to another name of it does nothing at all.
+        if let Ok((_, Found::File { inode })) = self.open_name(to)
+            && fs::symlink_metadata(&old).is_ok_and(|stat| stat.is_file() && stat.ino() == inode)
+        {
+            fs::remove_file(&old).map_err(Error::at("rename", &old))?;
+        }
         self.bump()
     }
 

@@ -211,6 +211,19 @@ impl EmbeddedPool {
         Ok((meta, identity))
     }
 
+    /// Refuses what the object does not grant. For honest programs: the files'
+    /// modes say the same to others, where they can.
+    fn require(&self, id: ObjectId, right: Rights) -> Result<()> {
+        let (meta, _) = self.meta(id)?;
+        if meta.flags & flags::IMMUTABLE != 0 && right == Rights::WRITE {
+            return Err(Error::Immutable(id));
+        }
+        match Rights(meta.default_rights).contains(right) {
+            true => Ok(()),
+            false => Err(Error::Denied { id, wanted: right }),
+        }
+    }
+
     pub(super) fn stat_object(&self, id: ObjectId) -> Result<ObjectStat> {
         let (meta, identity) = self.meta(id)?;
         let (data, tail) = self.object_paths(id);
@@ -249,10 +262,7 @@ impl EmbeddedPool {
         if size > MAX_DATA {
             return Err(Error::BadSize(size));
         }
-        let (meta, _) = self.meta(id)?;
-        if meta.flags & flags::IMMUTABLE != 0 {
-            return Err(Error::Immutable(id));
-        }
+        self.require(id, Rights::WRITE)?;
         let tail = TailPage::map(self.open_file(id, &ObjectPath::tail(id), true)?.as_fd())?;
         let file = File::from(self.open_file(id, &ObjectPath::data(id), true)?);
         let now = file.metadata().map_err(Error::at("stat", self.root.as_path()))?.len();
@@ -302,6 +312,11 @@ impl EmbeddedPool {
     pub(super) fn delete_object(&self, id: ObjectId) -> Result<()> {
         self.writable()?;
         let (data, tail) = self.object_paths(id);
+        match self.require(id, Rights::DELETE) {
+            // What is damaged can be deleted, if nothing else.
+            Ok(()) | Err(Error::Format { .. } | Error::BadId(_)) => {}
+            Err(error) => return Err(error),
+        }
         match fs::metadata(&data) {
             Ok(stat) if stat.nlink() > 1 => {
                 return Err(Error::Busy {
@@ -346,6 +361,7 @@ impl EmbeddedPool {
     pub(super) fn write_object(&self, id: ObjectId, offset: u64, from: &[u8]) -> Result<()> {
         self.writable()?;
         check_range(offset, from.len() as u64)?;
+        self.require(id, Rights::WRITE)?;
         if offset >= DATA_START && offset + from.len() as u64 <= self.data_size(id)? + DATA_START {
             let file = File::from(self.open_file(id, &ObjectPath::data(id), true)?);
             return file
@@ -445,7 +461,7 @@ fn check_new(new: &NewObject) -> Result<()> {
 }
 
 fn check_range(offset: u64, len: u64) -> Result<()> {
-    if offset < DATA_START || offset > SLOT || len > SLOT - offset {
+    if !(DATA_START..=SLOT).contains(&offset) || len > SLOT - offset {
         return Err(Error::BadPointer { why: "outside the slot" });
     }
     Ok(())

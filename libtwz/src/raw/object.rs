@@ -5,7 +5,7 @@
 
 use std::sync::atomic::AtomicU64;
 
-use super::arena::{Arena, SLOT_BYTES};
+use super::arena::{Arena, SLOT_BYTES, slot_state};
 use crate::{
     Persist,
     error::{Error, Result},
@@ -15,12 +15,8 @@ use crate::{
 /// A reference to a `T` at slot offset `offset` of a translated object, for as
 /// long as `anchor`, which must be in or keep alive the same space.
 #[inline(always)]
-pub fn place<'a, T: Persist, A: ?Sized>(
-    _anchor: &'a A,
-    target: Translation,
-    offset: u64,
-) -> Result<&'a T> {
-    if offset % align_of::<T>() as u64 != 0 {
+pub fn place<T: Persist, A: ?Sized>(_anchor: &A, target: Translation, offset: u64) -> Result<&T> {
+    if !offset.is_multiple_of(align_of::<T>() as u64) {
         return Err(Error::BadPointer { why: "the offset is not aligned for its type" });
     }
     match target.place(offset, size_of::<T>() as u64) {
@@ -33,19 +29,19 @@ pub fn place<'a, T: Persist, A: ?Sized>(
 }
 
 /// The same for `len` values in a row.
-pub fn place_slice<'a, T: Persist, A: ?Sized>(
-    _anchor: &'a A,
+pub fn place_slice<T: Persist, A: ?Sized>(
+    _anchor: &A,
     target: Translation,
     offset: u64,
     len: u64,
-) -> Result<&'a [T]> {
-    if offset % align_of::<T>() as u64 != 0 {
+) -> Result<&[T]> {
+    if !offset.is_multiple_of(align_of::<T>() as u64) {
         return Err(Error::BadPointer { why: "the offset is not aligned for its type" });
     }
     let bytes = len.checked_mul(size_of::<T>() as u64).filter(|&bytes| bytes < twz_abi::SLOT);
     match bytes.and_then(|bytes| target.place(offset, bytes)) {
-        // SAFETY: as in `place`, for all of the `len` values.
         Some(address) => {
+            // SAFETY: as in `place`, for all of the `len` values.
             Ok(unsafe { std::slice::from_raw_parts(address as *const T, len as usize) })
         }
         None => Err(Error::BadPointer { why: "it leads outside its object" }),
@@ -55,7 +51,7 @@ pub fn place_slice<'a, T: Persist, A: ?Sized>(
 /// Writes a value that no other reference can see yet: freshly allocated, not
 /// published.
 pub fn init<T: Persist>(target: Translation, offset: u64, value: T) -> Result<()> {
-    if !target.writable() || offset % align_of::<T>() as u64 != 0 {
+    if !target.writable() || !offset.is_multiple_of(align_of::<T>() as u64) {
         return Err(Error::BadPointer { why: "a new value needs writable, aligned memory" });
     }
     match target.place(offset, size_of::<T>() as u64) {
@@ -101,12 +97,19 @@ impl Arena {
     pub(crate) fn tail_words(&self, slot: u32, offset: u64, len: u64) -> Result<&[AtomicU64]> {
         use std::sync::atomic::Ordering;
         let info = self.info(slot).ok_or(Error::NotInObject)?;
-        if info.state.load(Ordering::Acquire) != super::arena::slot_state::MAPPED {
-            return Err(Error::BadPointer { why: "nothing is mapped there" });
+        loop {
+            match info.state.load(Ordering::Acquire) {
+                slot_state::MAPPED => break,
+                slot_state::EMPTY => {
+                    return Err(Error::BadPointer { why: "nothing is mapped there" });
+                }
+                // Another thread is mapping more of it.
+                _ => std::thread::yield_now(),
+            }
         }
         let pages = info.fot_pages.load(Ordering::Acquire) as u64;
         let start = twz_abi::TAIL_START - pages * twz_abi::PAGE;
-        if offset < start || offset % 8 != 0 || len * 8 > SLOT_BYTES as u64 - offset {
+        if offset < start || !offset.is_multiple_of(8) || len * 8 > SLOT_BYTES as u64 - offset {
             return Err(Error::BadPointer { why: "outside the tail" });
         }
         let address = self.address(slot) + offset as usize;

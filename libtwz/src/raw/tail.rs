@@ -26,7 +26,7 @@ impl TailPage {
 
     /// The word at a slot offset inside the tail page.
     pub fn word(&self, offset: u64) -> Result<&AtomicU64> {
-        if !(TAIL_START..TAIL_START + PAGE).contains(&offset) || offset % 8 != 0 {
+        if !(TAIL_START..TAIL_START + PAGE).contains(&offset) || !offset.is_multiple_of(8) {
             return Err(Error::BadPointer { why: "outside the tail page" });
         }
         let at = (offset - TAIL_START) as usize;
