@@ -121,8 +121,17 @@ fn build() -> Outcome<()> {
     catalogue.root().favourite.store_name("favourite", catalogue.global().offset, Rights(3))?;
     println!("     the catalogue points to whatever 'favourite' is bound to, when it is asked");
 
+    show(&pool, &space, &planets)?;
+    println!("\nAll of it is still there: look with");
+    println!("     TWZ_POOL={0} target/release/twz graph", pool.display());
+    println!("     ls -l {}/names", pool.display());
+    Ok(())
+}
+
+/// Shows the structure to a second process, and changes it while that one runs.
+fn show(pool: &Path, space: &Space, planets: &[Object<Planet>]) -> Outcome<()> {
     say(5, "starting a second process, which knows the pool and the name 'catalogue'");
-    let (mut walker, mut lines) = start_walker(&pool)?;
+    let (mut walker, mut lines) = start_walker(pool)?;
     expect(&mut lines, "ready")?;
 
     say(6, "rebinding 'favourite' to Saturn, while that process runs");
@@ -135,13 +144,10 @@ fn build() -> Outcome<()> {
     tell(&mut walker, "count")?;
     expect(&mut lines, "3")?;
     tell(&mut walker, "done")?;
-    if !walker.wait()?.success() {
-        return Err("the second process failed".into());
+    match walker.wait()?.success() {
+        true => Ok(()),
+        false => Err("the second process failed".into()),
     }
-    println!("\nAll of it is still there: look with");
-    println!("     TWZ_POOL={0} target/release/twz graph", pool.display());
-    println!("     ls -l {}/names", pool.display());
-    Ok(())
 }
 
 /// The second process: does what it is told on its standard input.
