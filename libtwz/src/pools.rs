@@ -23,3 +23,13 @@ pub fn open_pool(path: &Path) -> Result<Box<dyn Backend>> {
         Err(error) => Err(Error::at("open the pool", path)(error)),
     }
 }
+
+/// As [`open_pool`], to put a lot into the pool: see [`ImagePool::open_to_fill`].
+/// Whoever has put it there calls [`Backend::sync`], as
+/// [`crate::transfer::copy_pool`] does.
+pub fn open_to_fill(path: &Path) -> Result<Box<dyn Backend>> {
+    match fs::metadata(path) {
+        Ok(stat) if stat.is_file() => Ok(Box::new(ImagePool::open_to_fill(path)?)),
+        _ => open_pool(path),
+    }
+}

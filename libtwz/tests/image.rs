@@ -474,3 +474,102 @@ fn a_huge_sparse_object_is_copied_without_its_holes() {
     back.read(id, 4096 + (700 << 20) + 17, &mut bytes).unwrap();
     assert_eq!(&bytes, b"far out");
 }
+
+/// The child of the next test: copies, and dies in the middle of an object.
+#[test]
+fn cut_copy_child() {
+    let Some(root) = std::env::var_os("TWZ_TEST_CUT_COPY") else { return };
+    let root = std::path::Path::new(&root);
+    let from = open_pool(&root.join("from")).unwrap();
+    let to = open_pool(&root.join("to")).unwrap();
+    let mut before = Progress::default();
+    let _ = transfer::copy_pool(&*from, &*to, &mut |progress| {
+        let inside = progress.objects_done == before.objects_done;
+        if progress.objects_done == 9 && inside && progress.bytes_done != before.bytes_done {
+            std::process::abort();
+        }
+        before = progress;
+    });
+    panic!("it was to die on the way");
+}
+
+#[test]
+fn a_copy_that_was_killed_can_be_run_again() {
+    for home in ["directory", "image"] {
+        let place = Place::new();
+        let from = place.directory("from");
+        for i in 0..20u8 {
+            let id = from.create(&NewObject { size: 3 << 20, ..NewObject::default() }).unwrap();
+            from.write(id, 4096 + (1 << 20), &vec![i; 1 << 20]).unwrap();
+        }
+        match home {
+            "image" => drop(place.image("to", 64 << 20)),
+            _ => drop(place.directory("to")),
+        }
+        let child = std::process::Command::new(std::env::current_exe().unwrap())
+            .args(["--exact", "cut_copy_child", "--nocapture"])
+            .env("TWZ_TEST_CUT_COPY", place.0.path())
+            .output()
+            .unwrap();
+        let said = String::from_utf8_lossy(&child.stderr);
+        assert!(!said.contains("it was to die"), "{said}");
+        let to = open_pool(&place.at("to")).unwrap();
+        let whole = ids(&from);
+        let part = ids(&*to).iter().filter(|id| whole.contains(id)).count();
+        assert_eq!(part, 9, "{home}: {said}");
+        let rest = transfer::copy_pool(&from, &*to, &mut quiet).unwrap();
+        assert_eq!((rest.copied, rest.unchanged), (11, 9));
+        assert_eq!(ids(&*to), whole, "{home}");
+        drop(to);
+        let options = twz::check::Options::default();
+        let mut found = Vec::new();
+        let summary = twz::check::check(&place.at("to"), &options, &mut |_| {}, &mut |problem| {
+            found.push(problem);
+        });
+        let summary = summary.unwrap();
+        assert_eq!((summary.errors, summary.warnings), (0, 0), "{home}: {found:?}");
+    }
+}
+
+#[test]
+fn a_target_that_may_not_be_written_is_refused_at_once() {
+    let place = Place::new();
+    let from = place.directory("from");
+    let id = from.create(&NewObject::default()).unwrap();
+    let mut file = Vec::new();
+    twz::bundle::export(&from, id, &mut file, &mut |_, _| {}).unwrap();
+    drop(place.image("to", 4 << 20));
+    let to = ImagePool::open(&place.at("to"), true).unwrap();
+    assert!(matches!(transfer::copy_pool(&from, &to, &mut quiet), Err(Error::ReadOnly)));
+    let said = twz::bundle::import(&to, &mut &file[..], &mut |_, _| {});
+    assert!(matches!(said, Err(Error::ReadOnly)));
+    // A directory whose pool file is not writable.
+    drop(place.directory("other"));
+    let path = place.at("other/pool.twz");
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o444)).unwrap();
+    let other = open_pool(&place.at("other")).unwrap();
+    if other.info().unwrap().read_only {
+        assert!(matches!(transfer::copy_pool(&from, &*other, &mut quiet), Err(Error::ReadOnly)));
+        assert!(matches!(other.create(&NewObject::default()), Err(Error::ReadOnly)));
+    }
+}
+
+#[test]
+fn an_empty_image_is_filled_without_waiting_and_then_waits() {
+    let place = Place::new();
+    let from = place.directory("from");
+    let id = from.create(&NewObject { size: 4096, ..NewObject::default() }).unwrap();
+    from.write(id, 4096, &[7; 4096]).unwrap();
+    drop(place.image("image", 16 << 20));
+    for copied in [1, 0] {
+        // The second time it is not empty any more.
+        let image = twz::pools::open_to_fill(&place.at("image")).unwrap();
+        assert_eq!(transfer::copy_pool(&from, &*image, &mut quiet).unwrap().copied, copied);
+        image.sync(id).unwrap();
+        image.write(id, 4096, &[7; 1]).unwrap();
+    }
+    let directory = twz::pools::open_to_fill(&place.at("from")).unwrap();
+    assert_eq!(directory.info().unwrap().home, "directory");
+    let nothing = twz::pools::open_to_fill(&place.at("nothing"));
+    assert!(matches!(nothing, Err(Error::NoPool(_))));
+}

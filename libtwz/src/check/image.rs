@@ -15,7 +15,7 @@ use crate::{
     backend::Backend as _,
     error::{Error, Result},
     graph::{self, Target},
-    image::{ImageFile, ImagePool, explain},
+    image::{Durable, ImageFile, ImagePool, explain},
 };
 
 /// Most memory that a check takes: for a pool of 8 TiB.
@@ -58,7 +58,7 @@ pub fn check(
 /// One walk of the store's, which mends if it is told to.
 fn look(path: &Path, mend: bool) -> Result<Vec<Found>> {
     let said = |error: StoreError| explain(error, path, "");
-    let mut file = ImageFile::open(path, mend, true)?;
+    let mut file = ImageFile::open(path, mend, Durable::Always)?;
     let need = scratch_needed(&Geometry::load(&file).map_err(said)?);
     let memory = usize::try_from(need).ok().filter(|_| need <= MOST_SCRATCH);
     let memory = memory.ok_or(Error::Unsupported("this image is too large to be checked here"))?;

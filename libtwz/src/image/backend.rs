@@ -250,8 +250,10 @@ impl Backend for ImagePool {
     fn sync(&self, id: ObjectId) -> Result<()> {
         self.ask("", |store| {
             store.find(id)?;
-            store.sync()
-        })
+            store.sync()?;
+            Ok(store.media().sync())
+        })?
+        .map_err(Error::at("sync", &self.path))
     }
 
     fn lookup(&self, path: &str) -> Result<Binding> {

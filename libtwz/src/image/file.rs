@@ -10,6 +10,7 @@ use std::{
     io::{self, Seek as _, SeekFrom},
     os::unix::fs::FileExt as _,
     path::Path,
+    sync::atomic::{AtomicBool, Ordering},
 };
 
 use nix::{
@@ -20,19 +21,31 @@ use twz_core::{Media, MediaError};
 
 use crate::error::{Error, Result};
 
+/// When a fence waits for the disk.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Durable {
+    /// Each does: what the journal promises holds.
+    Always,
+    /// None before [`ImageFile::sync`], each after it.
+    AfterSync,
+    /// None.
+    Never,
+}
+
 /// An image file, open and locked.
 pub struct ImageFile {
     file: Flock<File>,
     len: u64,
-    durable: bool,
+    durable: Durable,
+    /// Fences do not wait.
+    relaxed: AtomicBool,
     /// Something was written since the last fence.
     dirty: bool,
 }
 
 impl ImageFile {
-    /// Opens and locks an existing file. `durable` says whether a fence waits
-    /// for the disk.
-    pub fn open(path: &Path, write: bool, durable: bool) -> Result<Self> {
+    /// Opens and locks an existing file.
+    pub fn open(path: &Path, write: bool, durable: Durable) -> Result<Self> {
         let file = match OpenOptions::new().read(true).write(write).open(path) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
                 return Err(Error::NoPool(path.into()));
@@ -43,7 +56,7 @@ impl ImageFile {
     }
 
     /// Locks `file`: alone to write, with other readers to read.
-    pub fn hold(file: File, path: &Path, write: bool, durable: bool) -> Result<Self> {
+    pub fn hold(file: File, path: &Path, write: bool, durable: Durable) -> Result<Self> {
         let how =
             if write { FlockArg::LockExclusiveNonblock } else { FlockArg::LockSharedNonblock };
         let mut file = Flock::lock(file, how).map_err(|(_, errno)| match (errno, write) {
@@ -57,12 +70,24 @@ impl ImageFile {
         })?;
         // A device says its length by its end only.
         let len = file.seek(SeekFrom::End(0)).map_err(Error::at("measure", path))?;
-        Ok(Self { file, len, durable, dirty: false })
+        let relaxed = AtomicBool::new(durable != Durable::Always);
+        Ok(Self { file, len, durable, relaxed, dirty: false })
     }
 
     /// The file.
     pub fn file(&self) -> &File {
         &self.file
+    }
+
+    /// Makes all that was written durable, and, unless it is never to be, what
+    /// will be.
+    pub fn sync(&self) -> io::Result<()> {
+        if self.durable == Durable::Never {
+            return Ok(());
+        }
+        self.file.sync_data()?;
+        self.relaxed.store(false, Ordering::Relaxed);
+        Ok(())
     }
 
     fn inside(&self, at: u64, len: u64) -> std::result::Result<(), MediaError> {
@@ -94,11 +119,19 @@ impl Media for ImageFile {
     }
 
     fn fence(&mut self) -> std::result::Result<(), MediaError> {
-        if self.durable && self.dirty {
+        if self.dirty && !self.relaxed.load(Ordering::Relaxed) {
             self.file.sync_data().map_err(failed(0))?;
         }
         self.dirty = false;
         Ok(())
+    }
+}
+
+impl Drop for ImageFile {
+    fn drop(&mut self) {
+        if self.durable == Durable::AfterSync && self.relaxed.load(Ordering::Relaxed) {
+            let _ = self.file.sync_data();
+        }
     }
 }
 

@@ -28,7 +28,7 @@ use crate::{
 mod backend;
 mod file;
 
-pub(crate) use file::ImageFile;
+pub(crate) use file::{Durable, ImageFile};
 
 /// Pages of an image's journal.
 const JOURNAL_PAGES: u64 = 64;
@@ -94,7 +94,7 @@ impl ImagePool {
             _ => Error::at("make", path)(error),
         })?;
         file.set_len(options.size).map_err(Error::at("make", path))?;
-        let mut file = ImageFile::hold(file, path, true, true)?;
+        let mut file = ImageFile::hold(file, path, true, Durable::Always)?;
         let root = earn(&NewObject::default(), [0; 32])?.1;
         let told = format(
             &mut file,
@@ -115,7 +115,7 @@ impl ImagePool {
     /// Opens the image at `path`. What a power cut left undone is finished,
     /// unless it is opened for reading only.
     pub fn open(path: &Path, read_only: bool) -> Result<Self> {
-        Self::open_with(path, read_only, true)
+        Self::open_with(path, read_only, Durable::Always)
     }
 
     /// Opens the image at `path` for writing, or for reading where it cannot be
@@ -136,13 +136,28 @@ impl ImagePool {
         }
     }
 
+    /// Opens the image at `path` for writing, to put a lot into it. One that has
+    /// no objects has nothing to lose: until the first [`crate::Backend::sync`], or
+    /// until it is closed, nothing waits for the disk, and a power cut before
+    /// that can leave an image that has to be made anew. Any other is opened as
+    /// [`ImagePool::open`] does.
+    pub fn open_to_fill(path: &Path) -> Result<Self> {
+        let pool = Self::open_with(path, false, Durable::AfterSync)?;
+        let empty = pool.state().store.info().is_ok_and(|info| info.objects <= 1);
+        if empty {
+            return Ok(pool);
+        }
+        drop(pool);
+        Self::open(path, false)
+    }
+
     /// Opens the image at `path` for writing, and never waits for the disk: a
     /// power cut can leave it damaged. For tests and benchmarks.
     pub fn open_unsynced(path: &Path) -> Result<Self> {
-        Self::open_with(path, false, false)
+        Self::open_with(path, false, Durable::Never)
     }
 
-    fn open_with(path: &Path, read_only: bool, durable: bool) -> Result<Self> {
+    fn open_with(path: &Path, read_only: bool, durable: Durable) -> Result<Self> {
         let file = ImageFile::open(path, !read_only, durable)?;
         if file.len() < 2 * twz_abi::PAGE {
             let error = FormatError::Short { what: "superblock" };
