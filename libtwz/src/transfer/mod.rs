@@ -3,8 +3,8 @@
 //! images in any direction. Objects keep their ids, so what points to them
 //! still does.
 //!
-//! An object is read by [`outgoing`] and brought in by [`incoming`], which
-//! export and import use too; [`names`] walks the namespace.
+//! An object is read by `outgoing` and brought in by `incoming`, which
+//! export and import use too; `names` walks the namespace.
 
 use std::io;
 
