@@ -159,7 +159,7 @@ impl Walk<'_> {
             }
         }
         if lost != 0 {
-            let what = format!("{lost} of its references lead to objects that are not here");
+            let what = format!("references to objects that are not here: {lost}");
             let fix = Some("'twz graph --dangling' lists them");
             self.tell(Severity::Info, id.to_string(), what, fix, false);
         }

@@ -56,7 +56,8 @@ impl Walk<'_> {
             }
         }
         if waiting != 0 {
-            let what = format!("{waiting} files become objects when their names are looked up");
+            let what =
+                format!("files that become objects when their names are looked up: {waiting}");
             self.tell(Severity::Info, &names, what, None);
         }
     }

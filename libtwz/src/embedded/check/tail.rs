@@ -42,7 +42,7 @@ impl Walk<'_> {
             }
         }
         if lost != 0 {
-            let what = format!("{lost} of its references lead to objects that are not here");
+            let what = format!("references to objects that are not here: {lost}");
             let advice = "'twz graph --dangling' lists them";
             self.advise(Severity::Info, &files.tail_path, &what, advice);
         }
