@@ -397,15 +397,29 @@ fn look(all: &All, seen: &mut u64) {
 fn disturb(all: &All, w: &Writer<'_, All>, rng: &mut Rng) {
     let (n, key) = (rng.next(), rng.next() % 40);
     match rng.next() % 10 {
-        0 | 1 => drop(all.map.insert(w, key, Wide::of(n)).unwrap()),
-        2 => drop(all.map.remove(w, &key).unwrap()),
-        3 | 4 => drop(all.tree.insert(w, key as u16, Wide::of(n)).unwrap()),
-        5 => drop(all.tree.remove(w, &(key as u16)).unwrap()),
+        0 | 1 => {
+            all.map.insert(w, key, Wide::of(n)).unwrap();
+        }
+        2 => {
+            all.map.remove(w, &key).unwrap();
+        }
+        3 | 4 => {
+            all.tree.insert(w, key as u16, Wide::of(n)).unwrap();
+        }
+        5 => {
+            all.tree.remove(w, &(key as u16)).unwrap();
+        }
         6 if all.vec.len().unwrap() < 40 => all.vec.push(w, Wide::of(n)).unwrap(),
         7 if all.vec.len().unwrap() > key => all.vec.set(w, key, Wide::of(n)).unwrap(),
-        8 if n % 4 == 0 => drop(all.vec.swap_remove(w, key).unwrap()),
-        8 if n % 4 == 1 => drop(all.vec.remove(w, key).unwrap()),
-        8 => drop(all.vec.pop(w).unwrap()),
+        8 if n % 4 == 0 => {
+            all.vec.swap_remove(w, key).unwrap();
+        }
+        8 if n % 4 == 1 => {
+            all.vec.remove(w, key).unwrap();
+        }
+        8 => {
+            all.vec.pop(w).unwrap();
+        }
         9 => {
             let letter = char::from(b'a' + (n % 26) as u8).to_string();
             all.text.set(w, &letter.repeat(1 + n as usize % 100)).unwrap();

@@ -51,6 +51,9 @@ impl<K, V> BTreeMap<K, V> {
 /// The inner nodes from the root down, each with the child taken, and the leaf.
 type Path<K, V> = (std::vec::Vec<(Node<K, V>, u64)>, Node<K, V>);
 
+/// Entries of a leaf, and the first key that a later leaf may have.
+type Batch<K, V> = (std::vec::Vec<(K, V)>, Option<K>);
+
 impl<K: Persist + Copy + Ord, V: Persist> BTreeMap<K, V> {
     /// Has the contents come from the heap of another object; only while there
     /// are none.
@@ -256,7 +259,7 @@ impl<K: Persist + Copy + Ord, V: Persist + Copy> BTreeMap<K, V> {
 
     /// The entries of the leaf that keys from `from` on begin in, and the first
     /// key that a later leaf may have.
-    fn batch(&self, from: Option<&K>) -> Result<(std::vec::Vec<(K, V)>, Option<K>)> {
+    fn batch(&self, from: Option<&K>) -> Result<Batch<K, V>> {
         self.header.read(|memory| {
             let mut next = None;
             let leaf = Self::descend(

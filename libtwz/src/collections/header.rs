@@ -39,6 +39,13 @@ use crate::{
     translate::{home_of, target_of},
 };
 
+/// Where a test kills a writer: before everything it stores.
+#[cfg(test)]
+use super::tests::killable;
+#[cfg(not(test))]
+#[inline(always)]
+fn killable() {}
+
 /// Entries of the log.
 const LOG: usize = 4;
 /// Times that a reader starts over.
@@ -163,6 +170,7 @@ impl<const N: usize> Header<N> {
 /// Moves `state` on, with `entries` in force.
 #[inline(always)]
 fn next(state: &AtomicU64, entries: usize) {
+    killable();
     let count = (state.load(Ordering::Relaxed) >> 3).wrapping_add(1);
     state.store(count << 3 | entries as u64, Ordering::Release);
     // What is stored from here on is seen after this.
@@ -226,6 +234,7 @@ impl<'a> Memory<'a> {
 
     #[inline(always)]
     fn store(&self, offset: u64, size: u64, value: u64) -> Result<()> {
+        killable();
         match size {
             1 => self.at::<AtomicU8>(offset)?.store(value as u8, Ordering::Relaxed),
             2 => self.at::<AtomicU16>(offset)?.store(value as u16, Ordering::Relaxed),
@@ -297,6 +306,7 @@ impl<'a> Memory<'a> {
                 (entry[0].load(Ordering::Relaxed), entry[1].load(Ordering::Relaxed));
             let (at, len) = (what & OFFSET, what >> LEN_SHIFT & LEN);
             if what & HEADER != 0 {
+                killable();
                 self.words.get(at as usize).ok_or(CORRUPT)?.store(value, Ordering::Release);
             } else if what & COPY == 0 {
                 self.store(at, len, value)?;
@@ -327,6 +337,7 @@ pub(super) struct Change<'a> {
 impl Change<'_> {
     /// Takes a block for what will be visible after the commit.
     pub fn alloc(&mut self, len: u64, align: u64) -> Result<u64> {
+        killable();
         let block = self.core.heap_alloc(self.slot, len, align.max(16))?;
         self.memory.home.set(self.core.own(self.slot)?);
         self.made.push(block);
@@ -353,6 +364,7 @@ impl Change<'_> {
 
     /// Stores a word of the header that nobody looks at yet.
     pub fn store_word(&self, index: usize, value: u64) {
+        killable();
         self.memory.words[index].store(value, Ordering::Release);
     }
 
@@ -392,7 +404,9 @@ impl Change<'_> {
         let Some([first, second]) = self.log.get(2 * self.entries..2 * self.entries + 2) else {
             return Err(Error::Unsupported("a change of a container has at most four words"));
         };
+        killable();
         first.store(what, Ordering::Relaxed);
+        killable();
         second.store(value, Ordering::Relaxed);
         self.entries += 1;
         Ok(())
@@ -403,6 +417,7 @@ impl Change<'_> {
     #[inline]
     pub fn publish(mut self, index: usize, value: u64) {
         self.made.clear();
+        killable();
         self.memory.words[index].store(value, Ordering::Release);
     }
 
@@ -415,6 +430,7 @@ impl Change<'_> {
         self.memory.apply()?;
         next(self.state, 0);
         for block in std::mem::take(&mut self.doomed) {
+            killable();
             // A block that is none was never ours: the change stands all the same.
             let _ = self.core.heap_free(self.slot, block);
         }
@@ -424,6 +440,10 @@ impl Change<'_> {
 
 impl Drop for Change<'_> {
     fn drop(&mut self) {
+        if std::thread::panicking() {
+            // Nobody knows how far it got: as after a kill, the blocks are lost.
+            return;
+        }
         for block in self.made.drain(..) {
             let _ = self.core.heap_free(self.slot, block);
         }

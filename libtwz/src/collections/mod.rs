@@ -48,6 +48,8 @@ mod node;
 mod siphash;
 mod string;
 mod table;
+#[cfg(test)]
+mod tests;
 mod vec;
 
 pub use btree_map::BTreeMap;

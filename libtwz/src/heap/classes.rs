@@ -42,10 +42,10 @@ pub fn count(class: usize) -> u64 {
 pub fn class_for(len: u64, align: u64) -> Option<usize> {
     let units = len.div_ceil(16) as usize;
     let class = *CLASS_OF.get(units)? as usize;
-    if align <= 16 || SIZES[class] % align == 0 {
+    if align <= 16 || SIZES[class].is_multiple_of(align) {
         return Some(class);
     }
-    (class..SIZES.len()).find(|&class| SIZES[class] % align == 0)
+    (class..SIZES.len()).find(|&class| SIZES[class].is_multiple_of(align))
 }
 
 #[cfg(test)]
@@ -69,7 +69,7 @@ mod tests {
                 match class_for(len, align) {
                     Some(class) => {
                         assert!(SIZES[class] >= len);
-                        assert!((0..count(class)).all(|i| i * SIZES[class] % align == 0));
+                        assert!((0..count(class)).all(|i| (i * SIZES[class]).is_multiple_of(align)));
                     }
                     None => assert!(align > 16384, "{len} {align}"),
                 }

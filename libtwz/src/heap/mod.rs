@@ -19,6 +19,8 @@ mod classes;
 mod room;
 mod run;
 mod small;
+#[cfg(test)]
+mod tests;
 
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
@@ -60,6 +62,13 @@ const GROUP: u64 = 64;
 const BITMAP: u64 = 512;
 /// Chunks that lie below the tail page as a whole.
 const CHUNKS: u32 = (TAIL_START / CHUNK) as u32;
+
+/// Where a test lets somebody else act in between.
+#[cfg(test)]
+use tests::meanwhile;
+#[cfg(not(test))]
+#[inline(always)]
+fn meanwhile(_: &str) {}
 
 /// What a block that is not there gets.
 const NOT_A_BLOCK: Error =
@@ -142,7 +151,7 @@ impl Core {
         let chunk = heap.number_of(offset)?;
         match heap.chunk(chunk).usage() {
             Use::Small(class) => heap.free_small(chunk, class, offset),
-            Use::Large(_) if offset % CHUNK == 0 => heap.free_run(chunk),
+            Use::Large(_) if offset.is_multiple_of(CHUNK) => heap.free_run(chunk),
             _ => Err(NOT_A_BLOCK),
         }
     }
@@ -153,7 +162,7 @@ impl Core {
         let chunk = heap.number_of(offset)?;
         match heap.chunk(chunk).usage() {
             Use::Small(class) if heap.has_block(chunk, class, offset)? => Ok(SIZES[class]),
-            Use::Large(chunks) if offset % CHUNK == 0 => Ok(chunks as u64 * CHUNK),
+            Use::Large(chunks) if offset.is_multiple_of(CHUNK) => Ok(chunks as u64 * CHUNK),
             _ => Err(NOT_A_BLOCK),
         }
     }
@@ -165,7 +174,7 @@ impl Core {
             return Ok(offset);
         }
         let heap = View::writing(self, slot)?;
-        if offset % CHUNK == 0
+        if offset.is_multiple_of(CHUNK)
             && let Use::Large(_) = heap.chunk((offset / CHUNK) as u32).usage()
             && heap.extend_run((offset / CHUNK) as u32, len)?
         {
@@ -251,7 +260,7 @@ impl<'a> View<'a> {
         };
         match base {
             0 => Err(Error::Unsupported("an object of plain bytes has no heap")),
-            _ if base % 64 == 0 && (DATA_START..TAIL_START).contains(&base) => Ok(base),
+            _ if base.is_multiple_of(64) && (DATA_START..TAIL_START).contains(&base) => Ok(base),
             _ => Err(CORRUPT),
         }
     }

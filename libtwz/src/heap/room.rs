@@ -45,6 +45,7 @@ impl Core {
         // What is claimed by now, by whomever, may be used by all.
         let pages = Bounds::unpack(self.bounds(slot)?.load(Ordering::Acquire)).data_pages as u64;
         let size = (pages * PAGE).min(wanted[0] - DATA_START).max(wanted[1] - DATA_START);
+        super::meanwhile("the data is extended");
         match self.extend_data(slot, start.max(from), size) {
             // Not so far ahead, then.
             Err(_) if size > wanted[1] - DATA_START => {

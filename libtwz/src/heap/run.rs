@@ -10,7 +10,7 @@ use std::sync::atomic::Ordering;
 
 use super::{
     BITMAP, CHUNKS, CORRUPT, DIRECTORY_AT, GROUP, LOW, NOT_A_BLOCK, TOP, View, chunk::Use,
-    classes::CHUNK,
+    classes::CHUNK, meanwhile,
 };
 use crate::{
     error::{Error, Result},
@@ -34,6 +34,7 @@ impl View<'_> {
             }
             self.back_chunk(head, end - head as u64 * CHUNK)?;
             self.back_chunk(head + chunks - 1, 0)?;
+            meanwhile("a run is taken");
             if self.take_parts(head, chunks) == chunks {
                 let part = self.chunk(head);
                 self.change(head, part, part.used_for(Use::Large(chunks)));

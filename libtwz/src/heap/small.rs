@@ -21,6 +21,7 @@ use super::{
     CHUNKS, CORRUPT, HINT, NOT_A_BLOCK, View,
     chunk::Use,
     classes::{CHUNK, SIZES, count},
+    meanwhile,
 };
 use crate::error::{Error, Result};
 
@@ -76,6 +77,7 @@ impl<'a> View<'a> {
             let mut seen = bits[at].load(Ordering::Relaxed);
             while seen & valid != valid {
                 let bit = (!seen & valid).trailing_zeros();
+                meanwhile("a block is taken");
                 match bits[at].compare_exchange_weak(
                     seen,
                     seen | 1 << bit,
@@ -252,7 +254,9 @@ impl<'a> View<'a> {
         if let Use::Small(class) = seen.usage()
             && !seen.is_closing()
         {
-            if !self.is_clear(number, class)? || !self.change(number, seen, seen.closing()) {
+            let clear = self.is_clear(number, class)?;
+            meanwhile("a chunk is closed");
+            if !clear || !self.change(number, seen, seen.closing()) {
                 return Ok(());
             }
         }

@@ -1,0 +1,134 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! What two do to one heap, step between step: somebody acts at the one point
+//! of another's work where it matters. `tests/heap.rs` has all the rest.
+
+use std::cell::RefCell;
+
+use super::*;
+use crate::{EmbeddedPool, Field, InitOptions, Space};
+
+type Act = (&'static str, Box<dyn FnOnce()>);
+
+thread_local! {
+    static ACT: RefCell<Option<Act>> = const { RefCell::new(None) };
+}
+
+/// Called by the heap at its tender points.
+pub fn meanwhile(point: &str) {
+    let act = ACT.with_borrow_mut(|act| act.take_if(|(at, _)| *at == point));
+    if let Some((_, act)) = act {
+        act();
+    }
+}
+
+/// Has `act` happen when the heap next passes `point`.
+fn at(point: &'static str, act: impl FnOnce() + 'static) {
+    ACT.with_borrow_mut(|place| *place = Some((point, Box::new(act))));
+}
+
+fn happened() -> bool {
+    ACT.with_borrow(|act| act.is_none())
+}
+
+struct Scene {
+    object: Object<Field<u64>>,
+    _dir: tempfile::TempDir,
+}
+
+impl Scene {
+    fn new() -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("pool");
+        EmbeddedPool::init(&path, &InitOptions::default()).unwrap();
+        let object = Space::open(&path).unwrap().create(Field::new(0)).unwrap();
+        Self { object, _dir: dir }
+    }
+
+    /// For somebody else: the same heap.
+    fn other(&self) -> (Space, u32) {
+        (self.object.space().clone(), self.object.slot())
+    }
+}
+
+#[test]
+fn a_block_is_not_taken_from_a_chunk_that_just_went() {
+    let scene = Scene::new();
+    let heap = scene.object.heap();
+    let first = heap.alloc(64, 8).unwrap();
+    heap.free(first).unwrap();
+    let (space, slot) = scene.other();
+    // The chunk is empty: somebody gives it back and has it as a run.
+    at("a block is taken", move || {
+        let view = View::writing(space.core(), slot).unwrap();
+        view.close((first / CHUNK) as u32).unwrap();
+        assert_eq!(space.core().heap_alloc(slot, CHUNK, 8).unwrap(), first / CHUNK * CHUNK);
+    });
+    let block = heap.alloc(64, 8).unwrap();
+    assert!(happened());
+    assert_ne!(block / CHUNK, first / CHUNK, "a block inside of somebody's run");
+    assert_eq!(heap.check().unwrap().blocks, 2);
+}
+
+#[test]
+fn a_chunk_does_not_go_with_a_block_that_was_just_taken() {
+    let scene = Scene::new();
+    let heap = scene.object.heap();
+    let first = heap.alloc(64, 8).unwrap();
+    heap.free(first).unwrap();
+    let (space, slot) = scene.other();
+    at("a chunk is closed", move || {
+        assert_eq!(space.core().heap_alloc(slot, 64, 8).unwrap(), first);
+    });
+    let view = View::writing(scene.object.space().core(), scene.object.slot()).unwrap();
+    view.close((first / CHUNK) as u32).unwrap();
+    assert!(happened());
+    assert_eq!(heap.check().unwrap().blocks, 1);
+    let second = heap.alloc(64, 8).unwrap();
+    assert_ne!(second / CHUNK, first / CHUNK, "the chunk is closing");
+    heap.free(first).unwrap();
+    assert!(heap.free(first).is_err());
+    // With its last block the chunk is free, for anything.
+    assert_eq!(heap.alloc(CHUNK, 8).unwrap(), first / CHUNK * CHUNK);
+}
+
+#[test]
+fn a_run_goes_around_what_was_just_taken() {
+    let scene = Scene::new();
+    let heap = scene.object.heap();
+    let first = heap.alloc(CHUNK, 8).unwrap();
+    heap.free(first).unwrap();
+    let (space, slot) = scene.other();
+    // Somebody takes what would be the third chunk of it.
+    at("a run is taken", move || {
+        let view = View::writing(space.core(), slot).unwrap();
+        assert!(view.take_chunk((first / CHUNK) as u32 + 2, Use::Large(1)));
+    });
+    let run = heap.alloc(5 * CHUNK, 8).unwrap();
+    assert!(happened());
+    assert_eq!(run, first + 3 * CHUNK);
+    let report = heap.check().unwrap();
+    assert_eq!((report.blocks, report.chunks, report.lost_chunks), (2, 6, 0));
+    assert_eq!(heap.alloc(2 * CHUNK, 8).unwrap(), first, "what it had begun to take is free");
+}
+
+#[test]
+fn who_grows_slower_cuts_nothing_off() {
+    let scene = Scene::new();
+    let (space, slot) = scene.other();
+    at("the data is extended", move || {
+        let core = space.core();
+        let block = core.heap_alloc(slot, 32 << 20, 8).unwrap();
+        let own = core.own(slot).unwrap();
+        memory::write_bytes(own, block + (32 << 20) - 8, &[7; 8]).unwrap();
+        memory::write_bytes(own, DATA_START, &block.to_le_bytes()).unwrap();
+    });
+    let heap = scene.object.heap();
+    heap.alloc(64, 8).unwrap();
+    assert!(happened());
+    let block = scene.object.root().get();
+    assert!(scene.object.len().unwrap() >= block + (32 << 20) - DATA_START);
+    let mut bytes = [0; 8];
+    scene.object.read(block + (32 << 20) - 8 - DATA_START, &mut bytes).unwrap();
+    assert_eq!(bytes, [7; 8]);
+    assert_eq!(heap.check().unwrap().blocks, 2);
+}
