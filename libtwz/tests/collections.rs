@@ -465,7 +465,7 @@ fn a_child_writes() {
     let Some((path, id)) = child("a_child_writes") else { return };
     let space = Space::open(path).unwrap();
     let object = space.open_object::<All>(id).unwrap();
-    let mut rng = Rng(std::process::id() as u64 * 77 | 1);
+    let mut rng = Rng((std::process::id() as u64 * 77) | 1);
     loop {
         let w = object.lock().unwrap();
         for _ in 0..50 {
@@ -552,7 +552,7 @@ fn hostile_bytes_give_errors() {
                 0 => rng.next() << 8,
                 1 => rng.next() % (size + 8192) / 16 * 16,
                 2 => u64::MAX,
-                3 => 1 << 32 | rng.next() % 64,
+                3 => (1 << 32) | (rng.next() % 64),
                 _ => rng.next() % 5,
             };
             let at = (at / 8 * 8).min(size - 8);

@@ -244,7 +244,7 @@ fn churn(held: &Object<Root>, seed: u64, until: impl Fn(u64) -> bool) {
                 mine.push((word, mark));
             }
             2 if blocks.len() < 40 => {
-                let len = 1 + rng.next() % 150_000 >> (rng.next() % 12);
+                let len = (1 + rng.next() % 150_000) >> (rng.next() % 12);
                 let offset = held.heap().alloc(len.max(8), 8).unwrap();
                 let mark = rng.next();
                 fill(held, offset, 8, mark);

@@ -29,7 +29,7 @@
 //!
 //! **Changing** takes a [`crate::Writer`], the lock of the object that the
 //! container lies in. **Reading** takes no lock, in any process, and sees each
-//! value as it was before or after a change, never between ([`header`] says
+//! value as it was before or after a change, never between (`header.rs` says
 //! how). A writer that is killed leaves the container as before or after what
 //! it was doing; memory that it had just taken or was about to give back is
 //! lost. A reader gives [`crate::Error::Busy`] if writers keep changing what it
@@ -41,8 +41,8 @@
 //! may move the value, and what is then stored through the old reference is
 //! lost, though it can do no other harm than to bytes of the same object.
 
-pub mod btree_map;
-pub mod hash_map;
+mod btree_map;
+mod hash_map;
 mod header;
 mod node;
 mod siphash;

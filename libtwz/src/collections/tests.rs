@@ -84,8 +84,9 @@ const CHANGES: [(&str, Change); 20] = [
     ("pop", |all, w| {
         all.vec.pop(w).unwrap();
     }),
+    // Refused where there is no element 0.
     ("set", |all, w| {
-        all.vec.set(w, 0, [98; 3]);
+        let _ = all.vec.set(w, 0, [98; 3]);
     }),
     ("remove", |all, w| {
         all.vec.remove(w, 0).unwrap();
