@@ -32,6 +32,9 @@ pub struct Race {
     pub rounds: usize,
     /// Operations of each contender in each round.
     pub operations: u64,
+    /// Operations that it does before them and that are not timed, so that
+    /// nobody pays for what the one before it has pushed out of the caches.
+    pub warm: u64,
 }
 
 /// CPU time of this process.
@@ -43,11 +46,14 @@ pub fn cpu_ns() -> u64 {
 }
 
 /// CPU nanoseconds per operation of one run.
-fn time(contender: &mut dyn Contender, operations: u64) -> Result<f64, Failed> {
+fn time(contender: &mut dyn Contender, race: &Race) -> Result<f64, Failed> {
     contender.prepare()?;
+    if race.warm != 0 {
+        contender.run(race.warm)?;
+    }
     let start = cpu_ns();
-    contender.run(operations)?;
-    Ok((cpu_ns() - start) as f64 / operations as f64)
+    contender.run(race.operations)?;
+    Ok((cpu_ns() - start) as f64 / race.operations as f64)
 }
 
 /// Races the first contender against each of the others.
@@ -57,12 +63,12 @@ pub fn race(
 ) -> Result<Vec<Record>, Failed> {
     let mut times = vec![Vec::with_capacity(race.rounds); contenders.len()];
     for contender in contenders.iter_mut() {
-        time(&mut **contender, race.operations)?; // warms up
+        time(&mut **contender, race)?; // warms up
     }
     for round in 0..race.rounds {
         for turn in 0..contenders.len() {
             let who = (round + turn) % contenders.len();
-            times[who].push(time(&mut *contenders[who], race.operations)?);
+            times[who].push(time(&mut *contenders[who], race)?);
         }
     }
     let peers = contenders.iter().zip(&times).skip(1);
@@ -101,7 +107,7 @@ mod tests {
         }
     }
 
-    const RACE: Race = Race { bench: "b", case: "c", rounds: 3, operations: 100_000 };
+    const RACE: Race = Race { bench: "b", case: "c", rounds: 3, operations: 100_000, warm: 1 };
 
     #[test]
     fn every_peer_gets_a_record() {

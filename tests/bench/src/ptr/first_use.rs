@@ -22,7 +22,8 @@ pub fn run(rounds: usize) -> Result<Vec<Record>, Failed> {
     let targets: Result<Vec<&Field<u64>>, _> =
         objects.iter().zip(1..).map(|(object, i)| object.alloc(Field::new(i))).collect();
     let targets = targets?;
-    let case = Race { bench: "ptr", case: "first_use", rounds, operations: TARGETS as u64 };
+    let case =
+        Race { bench: "ptr", case: "first_use", rounds, operations: TARGETS as u64, warm: 0 };
     let first = First { pool: &pool, targets: &targets, holder: None };
     let addresses = targets.iter().map(|&target| target as *const Field<u64>).collect();
     race(&case, &mut [Box::new(first), Box::new(Raw { addresses })])

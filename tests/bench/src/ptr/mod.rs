@@ -31,8 +31,8 @@ pub fn run() -> Result<Vec<Record>, Failed> {
     for case in CASES {
         println!("ptr: {} ...", case.name);
         records.extend(with_peers(case, |contenders| {
-            let (rounds, operations) = (case.rounds, case.steps);
-            race(&Race { bench: "ptr", case: case.name, rounds, operations }, contenders)
+            let (case, rounds, operations, warm) = (case.name, case.rounds, case.steps, case.warm);
+            race(&Race { bench: "ptr", case, rounds, operations, warm }, contenders)
         })?);
     }
     println!("ptr: first_use, store, instructions ...");

@@ -18,7 +18,7 @@ const PASSES: u64 = 512;
 /// Runs it.
 pub fn run(rounds: usize) -> Result<Vec<Record>, Failed> {
     let operations = POINTERS as u64 * PASSES;
-    let case = Race { bench: "ptr", case: "store", rounds, operations };
+    let case = Race { bench: "ptr", case: "store", rounds, operations, warm: 0 };
     with_peers(|contenders| race(&case, contenders))
 }
 

@@ -13,8 +13,9 @@ use crate::{
     report::Record,
 };
 
-/// Names in one directory.
-const NAMES: usize = 1000;
+/// Names in one directory: a tree of them, so that a pool of many objects has
+/// more directories and not larger ones.
+const NAMES: usize = 100;
 const ROUNDS: usize = 21;
 /// Operations in a round.
 const OPERATIONS: u64 = 200;
@@ -60,21 +61,29 @@ impl<H: Home> Full<H> {
             if i % named_every != 0 {
                 continue;
             }
-            if (i / named_every).is_multiple_of(NAMES) {
-                home.make_dir(&directory(i / named_every))?;
+            let name = i / named_every;
+            if name.is_multiple_of(NAMES * NAMES) {
+                home.make_dir(&outer(name))?;
             }
-            home.bind(&path(i / named_every), id)?;
+            if name.is_multiple_of(NAMES) {
+                home.make_dir(&inner(name))?;
+            }
+            home.bind(&path(name), id)?;
         }
         Ok(Self { home, ids, named_every })
     }
 }
 
-fn directory(i: usize) -> String {
-    format!("d{}", i / NAMES)
+fn outer(i: usize) -> String {
+    format!("d{}", i / NAMES / NAMES)
+}
+
+fn inner(i: usize) -> String {
+    format!("{}/d{}", outer(i), i / NAMES)
 }
 
 fn path(i: usize) -> String {
-    format!("d{}/object-{i}", i / NAMES)
+    format!("{}/object-{i}", inner(i))
 }
 
 /// An operation that is raced.
@@ -123,7 +132,7 @@ fn meet<H: Home>(
     few: &mut Runner<H>,
 ) -> Result<Vec<Record>, Failed> {
     (many.what, few.what) = (what, what);
-    let case = Race { bench: "space", case, rounds: ROUNDS, operations };
+    let case = Race { bench: "space", case, rounds: ROUNDS, operations, warm: 0 };
     let records = race(&case, &mut [Box::new(&mut *many), Box::new(&mut *few)])?;
     many.clean()?;
     few.clean()?;
