@@ -280,6 +280,9 @@ impl<'a> View<'a> {
 
     fn is_clear(&self, number: u32, class: usize) -> Result<bool> {
         let Some(bits) = self.bitmap(number)? else { return Err(CORRUPT) };
-        Ok(bits[..words_of(class)].iter().all(|word| word.load(Ordering::SeqCst) == 0))
+        // What is set beyond the last block is somebody's of an earlier class, who
+        // has yet to see that the chunk went, or died before.
+        let taken = |at: usize| bits[at].load(Ordering::SeqCst) & valid_bits(class, at) != 0;
+        Ok(!(0..words_of(class)).any(taken))
     }
 }
