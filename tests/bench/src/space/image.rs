@@ -11,7 +11,7 @@ use twz_abi::ObjectId;
 use super::home::{self, Full, Home};
 use crate::{error::Failed, machine, report::Record};
 
-/// Objects that can be made beyond those that are there.
+/// Objects that can be made beyond those that are there and their directories.
 const SPARE: usize = 4096;
 /// Bytes for each object: its record and head, and its name.
 const EACH: usize = 1536;
@@ -35,7 +35,7 @@ struct InFile {
 impl InFile {
     fn make(path: PathBuf, count: usize) -> Result<Self, Failed> {
         let size = ((count + SPARE) * EACH + (16 << 20)).next_multiple_of(4096) as u64;
-        let records = Some((count + SPARE) as u64);
+        let records = Some((count + count / 50 + SPARE) as u64);
         ImagePool::format(&path, &ImageOptions { size, records, label: "bench".into() })?;
         let pool = Some(ImagePool::open_unsynced(&path)?);
         Ok(Self { path, pool })

@@ -13,7 +13,7 @@ use twz_core::{
 use super::home::{self, Full, Home};
 use crate::{error::Failed, report::Record};
 
-/// Objects that can be made beyond those that are there.
+/// Objects that can be made beyond those that are there and their directories.
 const SPARE: usize = 4096;
 /// Bytes for each object: its record and head, and its name.
 const EACH: usize = 1536;
@@ -70,7 +70,7 @@ struct InMemory<'a> {
 
 impl<'a> InMemory<'a> {
     fn make(bytes: &'a mut [u8], count: usize) -> Result<Self, Failed> {
-        let records = Some((count + SPARE) as u64);
+        let records = Some((count + count / 50 + SPARE) as u64);
         let mut media = Memory::new(bytes);
         format(&mut media, &FormatOptions { records, ..FormatOptions::plain() })?;
         Ok(Self { store: Some(Store::open(media, Mode::ReadWrite)?), made: 0 })
