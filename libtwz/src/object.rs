@@ -8,7 +8,10 @@ use std::{
 };
 
 use nix::fcntl::{FcntlArg, fcntl};
-use twz_abi::{DATA_START, MAX_DATA, META_START, Meta, ObjectId, Rights, TAIL_START, meta::kind};
+use twz_abi::{
+    DATA_START, MAX_DATA, META_START, Meta, ObjectId, Rights, TAIL_START,
+    meta::{heap_word, kind},
+};
 
 use crate::{
     Persist,
@@ -207,7 +210,7 @@ impl<T> Object<T> {
         }
         let at = META_START + core::mem::offset_of!(Meta, heap) as u64;
         if let Some(word) = self.space.core().arena().tail_words(self.slot, at, 1)?.first() {
-            word.store(heap, Ordering::Release);
+            word.store(heap_word(heap), Ordering::Release);
         }
         Ok(())
     }

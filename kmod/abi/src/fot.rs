@@ -85,19 +85,30 @@ pub struct FotWord {
 }
 
 impl FotWord {
-    /// From [`FotEntry::word`].
+    /// From [`FotEntry::word`], whose top byte is [`FotWord::check_byte`]'s.
     pub const fn unpack(word: u64) -> Self {
         let b = word.to_le_bytes();
-        Self { state: b[0], kind: b[1], flags: b[2], rights: b[3], index: (word >> 32) as u32 }
+        let index = (word >> 32) as u32 & MAX_FOT_INDEX;
+        Self { state: b[0], kind: b[1], flags: b[2], rights: b[3], index }
     }
 
-    /// To [`FotEntry::word`].
-    pub const fn pack(self) -> u64 {
-        self.state as u64
+    /// To [`FotEntry::word`]. A free entry's word is 0.
+    pub fn pack(self) -> u64 {
+        let low = self.state as u64
             | (self.kind as u64) << 8
             | (self.flags as u64) << 16
             | (self.rights as u64) << 24
-            | (self.index as u64) << 32
+            | (self.index as u64 & MAX_FOT_INDEX as u64) << 32;
+        low | (Self::check_byte(low) as u64) << 56
+    }
+
+    /// What the top byte of a word with these low 56 bits is: a word changes by
+    /// one store, and still notices a flipped bit.
+    pub fn check_byte(low: u64) -> u8 {
+        match low {
+            0 => 0,
+            _ => crc32(&low.to_le_bytes()[..7]) as u8,
+        }
     }
 }
 
@@ -175,6 +186,10 @@ impl FotEntry {
                 stored,
                 computed: computed as u32,
             });
+        }
+        if word.pack() != self.word {
+            let (stored, computed) = ((self.word >> 56) as u32, (word.pack() >> 56) as u32);
+            return Err(FormatError::Checksum { what: "FOT entry's word", stored, computed });
         }
         if word.flags & !flags::KNOWN != 0 || !Rights(word.rights as u32).check() {
             return Err(FormatError::Range { what: "FOT entry flags or rights", found: self.word });
@@ -263,17 +278,13 @@ mod tests {
     }
 
     #[test]
-    fn every_single_bit_flip_of_an_id_entry_is_noticed_or_changes_only_its_word() {
+    fn every_single_bit_flip_of_a_live_entry_is_noticed() {
         let good = FotEntry::by_id(ObjectId::from_u128(7 << 64 | 9), Rights::READ, 0);
         assert_eq!(good.target(), Ok(FotTarget::Id(ObjectId::from_u128(7 << 64 | 9))));
-        for bit in 0..128 {
+        for bit in 0..256 {
             let mut bad = good;
-            if bit < 64 {
-                bad.a ^= 1 << bit
-            } else {
-                bad.b ^= 1 << (bit - 64)
-            }
-            assert!(bad.target().is_err());
+            bad.as_mut_bytes()[bit / 8] ^= 1 << (bit % 8);
+            assert!(bad.target().is_err(), "bit {bit}");
         }
     }
 }

@@ -73,7 +73,7 @@ pub struct Meta {
     pub size: u64,
     /// How far data and FOT have grown towards each other; atomic. See [`Bounds`].
     pub bounds: u64,
-    /// Slot offset of the heap's header, or 0; atomic.
+    /// Where the heap's header is, or 0; atomic. See [`heap_word`].
     pub heap: u64,
     /// Counts changes of meaning that no pointer shows (retarget); atomic.
     pub generation: u64,
@@ -88,6 +88,27 @@ layout!(Meta, 512, 8, {
 
 /// Bytes of the section that never changes.
 pub const SEALED_SECTION: usize = 128;
+
+/// The word for [`Meta::heap`]: the slot offset of the heap's header, which is a
+/// multiple of 64, in the low half, and a check in the high half that costs one
+/// multiplication, since every allocation makes it.
+pub const fn heap_word(offset: u64) -> u64 {
+    match offset {
+        0 => 0,
+        _ => offset | (!(offset as u32).wrapping_mul(0x9e37_79b1) as u64) << 32,
+    }
+}
+
+/// Where a word of [`Meta::heap`] says the heap's header is.
+pub fn heap_offset(word: u64) -> Result<Option<u64>, FormatError> {
+    let offset = word & 0xffff_ffff;
+    let range = offset >= crate::DATA_START && offset < crate::TAIL_START && offset % 64 == 0;
+    match word {
+        0 => Ok(None),
+        _ if range && heap_word(offset) == word => Ok(Some(offset)),
+        _ => Err(FormatError::Range { what: "heap offset", found: word }),
+    }
+}
 
 /// Pages that the data and the FOT have taken of a slot, packed so that one
 /// compare-and-swap keeps them from meeting: data pages in the low half,
@@ -167,13 +188,22 @@ impl Meta {
         if !Bounds::unpack(self.bounds).fits() {
             return Err(FormatError::Range { what: "object bounds", found: self.bounds });
         }
-        if self.heap != 0
-            && (self.heap < crate::DATA_START
-                || self.heap >= crate::TAIL_START
-                || self.heap % 64 != 0)
-        {
-            return Err(FormatError::Range { what: "heap offset", found: self.heap });
+        heap_offset(self.heap).map(|_| ())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_single_bit_flip_of_a_heap_word_is_noticed() {
+        for offset in [4096, 4160, 1 << 20, crate::TAIL_START - 64] {
+            assert_eq!(heap_offset(heap_word(offset)), Ok(Some(offset)));
+            for bit in 0..64 {
+                assert!(heap_offset(heap_word(offset) ^ 1 << bit).is_err(), "bit {bit}");
+            }
         }
-        Ok(())
+        assert_eq!(heap_offset(0), Ok(None));
     }
 }

@@ -10,7 +10,7 @@
 use core::mem::offset_of;
 
 use twz_abi::{
-    meta::{Bounds, META_MAGIC},
+    meta::{heap_offset, Bounds, META_MAGIC},
     record::MapWord,
     Meta, ObjectRecord, DATA_START, FORMAT_VERSION, META_START, PAGE, SLOT_PAGES, TAIL_START,
 };
@@ -72,8 +72,7 @@ impl<M: Media> Store<M> {
         let record = self.mutable(r)?;
         let data_pages = pages_for(record.size) as u32;
         let bounds = Bounds { data_pages, fot_pages };
-        let heap_fits = (DATA_START..TAIL_START).contains(&heap) && heap % 64 == 0;
-        if heap != 0 && !heap_fits {
+        if heap_offset(heap).is_err() {
             return Err(StoreError::Range { at: heap, len: 64 });
         }
         if !bounds.fits() || (fot_pages as u64) < self.fot_pages(&record)? {

@@ -52,7 +52,7 @@ impl EmbeddedPool {
         if !granted.contains(Rights::READ) {
             return Err(Error::Denied { id, wanted: Rights::READ });
         }
-        let fot_pages = Bounds::unpack(meta.bounds).fot_pages;
+        let fot_pages = backed_fot(&tail, Bounds::unpack(meta.bounds).fot_pages, granted)?;
         window.map_data(data.as_fd(), fot_pages, granted)?;
         window.map_tail(tail.as_fd(), granted)?;
         let fot_pages = window.map_fot(tail.as_fd(), 0, fot_pages, granted)?;
@@ -69,15 +69,11 @@ impl EmbeddedPool {
     ) -> Result<u32> {
         let (tail, _) = self.open_best(id, &ObjectPath::tail(id), rights)?;
         let tail = File::from(tail);
-        // A store past the end of the file, or to a hole on a full disk, would
-        // be a SIGBUS: the pages about to be mapped get their storage first.
-        let (first, end) = (from as u64 + 1, (pages as u64 + 1).next_power_of_two());
-        if rights.contains(Rights::WRITE) {
-            allocate(&tail, first * PAGE, end * PAGE).map_err(|error| Error::Io {
-                doing: "grow the FOT of an object",
-                path: None,
-                error,
-            })?;
+        let pages = (pages + 1).next_power_of_two() - 1;
+        if backed_fot(&tail, pages, rights)? < pages {
+            return Err(Error::BadPointer {
+                why: "its FOT entry is in a page that was never written",
+            });
         }
         window.map_fot(tail.as_fd(), from, pages, rights)
     }
@@ -97,4 +93,21 @@ impl EmbeddedPool {
         }
         self.open_file(id, path, false).map(|fd| (fd, false))
     }
+}
+
+/// How many FOT pages can be touched. A process may have died between claiming
+/// pages and giving them storage, and a touch past the end of the file, or of a
+/// hole on a full disk, would be a SIGBUS: whoever may write makes up for it.
+fn backed_fot(tail: &File, pages: u32, rights: Rights) -> Result<u32> {
+    let fail = |error| Error::Io { doing: "grow the FOT of an object", path: None, error };
+    let there = tail.metadata().map_err(fail)?.len() / PAGE;
+    if there > pages as u64 {
+        return Ok(pages);
+    }
+    if rights.contains(Rights::WRITE) {
+        allocate(tail, there.max(1) * PAGE, (pages as u64 + 1) * PAGE).map_err(fail)?;
+        return Ok(pages);
+    }
+    // Whole runs only: 1, 3, 7 ... pages.
+    Ok((1 << there.max(1).ilog2()) - 1)
 }

@@ -215,8 +215,9 @@ impl EmbeddedPool {
             let inner = format!("{path}/{name}");
             match self.lookup_name(&inner) {
                 Ok(binding) => visit(name, binding)?,
-                // Gone meanwhile, a loop, or a socket: no binding to show.
-                Err(Error::NoName(_) | Error::Unresolved { .. }) => {}
+                // Gone meanwhile, a loop, or a socket: no binding to show. So
+                // is a plain file in a pool where it cannot become an object.
+                Err(Error::NoName(_) | Error::Unresolved { .. } | Error::ReadOnly) => {}
                 Err(error) => return Err(error),
             }
         }

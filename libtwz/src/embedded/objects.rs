@@ -339,22 +339,29 @@ impl EmbeddedPool {
         self.bump()
     }
 
-    /// Copies out of whichever file each part of the range lies in.
+    /// Copies out of whichever file each part of the range lies in; what no file
+    /// has is zeros.
     pub(super) fn read_object(&self, id: ObjectId, offset: u64, into: &mut [u8]) -> Result<()> {
         check_range(offset, into.len() as u64)?;
         into.fill(0);
-        if offset >= DATA_START && offset + into.len() as u64 <= self.data_size(id)? + DATA_START {
+        let in_data =
+            (DATA_START + self.data_size(id)?).saturating_sub(offset).min(into.len() as u64);
+        let (data, rest) = into.split_at_mut(in_data as usize);
+        if !data.is_empty() {
             let file = File::from(self.open_file(id, &ObjectPath::data(id), false)?);
-            return read_sparse(&file, offset - DATA_START, into);
+            read_sparse(&file, offset - DATA_START, data)?;
         }
+        let offset = offset + in_data;
+        let first = self.first_of_fot(id, offset + rest.len() as u64)?;
+        let Some(rest) =
+            rest.get_mut(first.saturating_sub(offset) as usize..).filter(|rest| !rest.is_empty())
+        else {
+            return Ok(());
+        };
         let tail = File::from(self.open_file(id, &ObjectPath::tail(id), false)?);
-        for_each_page(offset, into.len(), |page_offset, range| {
-            let k = ((SLOT - 1 - page_offset) / PAGE) as u32;
-            let at = sidecar_page(k) as u64 * PAGE + page_offset % PAGE;
-            match into.get_mut(range) {
-                Some(part) => read_sparse(&tail, at, part),
-                None => Ok(()),
-            }
+        for_each_page(offset.max(first), rest.len(), |at, range| match rest.get_mut(range) {
+            Some(part) => read_sparse(&tail, in_tail_file(at), part),
+            None => Ok(()),
         })
     }
 
@@ -362,20 +369,34 @@ impl EmbeddedPool {
         self.writable()?;
         check_range(offset, from.len() as u64)?;
         self.require(id, Rights::WRITE)?;
-        if offset >= DATA_START && offset + from.len() as u64 <= self.data_size(id)? + DATA_START {
-            let file = File::from(self.open_file(id, &ObjectPath::data(id), true)?);
-            return file
-                .write_all_at(from, offset - DATA_START)
-                .map_err(Error::at("write", ObjectPath::data(id).within(&self.root)));
+        let end = offset + from.len() as u64;
+        if end <= self.data_size(id)? + DATA_START {
+            let path = ObjectPath::data(id);
+            let file = File::from(self.open_file(id, &path, true)?);
+            let written = file.write_all_at(from, offset - DATA_START);
+            return written.map_err(Error::at("write", path.within(&self.root)));
         }
-        if offset < TAIL_START {
-            return Err(Error::BadPointer {
-                why: "writing past the end of the data; resize the object first",
-            });
+        if offset < self.first_of_fot(id, end)? {
+            let why = "writing past the end of the data; resize the object first";
+            return Err(Error::BadPointer { why });
         }
-        let tail = File::from(self.open_file(id, &ObjectPath::tail(id), true)?);
-        tail.write_all_at(from, offset - TAIL_START)
-            .map_err(Error::at("write", ObjectPath::tail(id).within(&self.root)))
+        let path = ObjectPath::tail(id);
+        let tail = File::from(self.open_file(id, &path, true)?);
+        for_each_page(offset, from.len(), |at, range| {
+            let part = from.get(range).unwrap_or_default();
+            let written = tail.write_all_at(part, in_tail_file(at));
+            written.map_err(Error::at("write", path.within(&self.root)))
+        })
+    }
+
+    /// Slot offset of the first page that the FOT has; looked up only for a
+    /// range that comes near it.
+    fn first_of_fot(&self, id: ObjectId, end: u64) -> Result<u64> {
+        if end <= DATA_START + self.data_size(id)? {
+            return Ok(TAIL_START);
+        }
+        let pages = Bounds::unpack(self.meta(id)?.0.bounds).fot_pages as u64;
+        Ok(TAIL_START - pages * PAGE)
     }
 
     pub(super) fn data_size(&self, id: ObjectId) -> Result<u64> {
@@ -480,6 +501,12 @@ fn read_sparse(file: &File, mut at: u64, mut into: &mut [u8]) -> Result<()> {
         into = into.get_mut(got..).unwrap_or_default();
     }
     Ok(())
+}
+
+/// Where a slot offset in the tail lies in the tail file.
+fn in_tail_file(offset: u64) -> u64 {
+    let k = ((SLOT - 1 - offset) / PAGE) as u32;
+    sidecar_page(k) as u64 * PAGE + offset % PAGE
 }
 
 /// Visits a slot range page by page: the slot offset and the part of the buffer.

@@ -69,7 +69,9 @@ mod tests {
                 match class_for(len, align) {
                     Some(class) => {
                         assert!(SIZES[class] >= len);
-                        assert!((0..count(class)).all(|i| (i * SIZES[class]).is_multiple_of(align)));
+                        assert!(
+                            (0..count(class)).all(|i| (i * SIZES[class]).is_multiple_of(align))
+                        );
                     }
                     None => assert!(align > 16384, "{len} {align}"),
                 }

@@ -27,7 +27,7 @@ use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 pub use check::HeapReport;
 use chunk::{Chunk, Use};
 use classes::{CHUNK, SIZES, class_for};
-use twz_abi::{DATA_START, META_START, Meta, PtrBits, Rights, TAIL_START};
+use twz_abi::{DATA_START, META_START, Meta, PtrBits, Rights, TAIL_START, meta};
 
 use crate::{
     error::{Error, Result},
@@ -258,10 +258,10 @@ impl<'a> View<'a> {
             [word, ..] => word.load(Ordering::Acquire),
             [] => 0,
         };
-        match base {
-            0 => Err(Error::Unsupported("an object of plain bytes has no heap")),
-            _ if base.is_multiple_of(64) && (DATA_START..TAIL_START).contains(&base) => Ok(base),
-            _ => Err(CORRUPT),
+        match meta::heap_offset(base) {
+            Ok(Some(base)) => Ok(base),
+            Ok(None) => Err(Error::Unsupported("an object of plain bytes has no heap")),
+            Err(_) => Err(CORRUPT),
         }
     }
 

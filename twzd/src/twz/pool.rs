@@ -296,7 +296,7 @@ impl CopyArgs {
         if !self.to.exists() {
             self.home.make(&self.to, from.info()?.label)?;
         }
-        let to = twz::open_pool(&self.to)?;
+        let to = twz::pools::open_to_fill(&self.to)?;
         if from.info()?.pool_id == to.info()?.pool_id && same_place(&self.from, &self.to) {
             return Err(Fail::usage("a pool cannot be copied into itself", "name another target"));
         }

@@ -15,7 +15,7 @@ use std::{
 
 use twz_abi::{
     DATA_START, MAX_DATA, META_START, Meta, ObjectId, PAGE,
-    meta::{Bounds, flags},
+    meta::{Bounds, flags, heap_offset},
 };
 use zerocopy::{FromZeros as _, IntoBytes as _};
 
@@ -215,8 +215,9 @@ impl Walk<'_> {
 
     /// What the meta record says of the data.
     fn contents(&mut self, files: &Files, meta: &Meta) {
-        if meta.heap != 0 && meta.heap >= DATA_START + files.size.next_multiple_of(PAGE) {
-            let what = format!("its heap begins at {:#x}, past the end of its data", meta.heap);
+        let heap = heap_offset(meta.heap).ok().flatten().unwrap_or(0);
+        if heap >= DATA_START + files.size.next_multiple_of(PAGE) {
+            let what = format!("its heap begins at {heap:#x}, past the end of its data");
             self.tell(Severity::Warning, &files.tail_path, what, None);
         }
         if meta.flags & flags::IMMUTABLE == 0 {
