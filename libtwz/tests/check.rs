@@ -206,7 +206,7 @@ fn is_uncovered(good: &[u8], bit: u64) -> bool {
         return (META + 152..META + 160).contains(&byte);
     }
     let at = byte % 32;
-    good[byte / 32 * 32 + 16] == 0 && (at < 16 || at >= 24)
+    good[byte / 32 * 32 + 16] == 0 && !(16..24).contains(&at)
 }
 
 #[test]

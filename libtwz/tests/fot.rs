@@ -76,8 +76,8 @@ impl World {
         let leaves: Vec<_> = (0..TARGETS)
             .map(|i| space.create(Leaf { value: Field::new(i as u64) }).unwrap())
             .collect();
-        for name in 0..3 {
-            space.bind(&format!("n{name}"), leaves[name].id()).unwrap();
+        for (name, leaf) in leaves.iter().take(3).enumerate() {
+            space.bind(&format!("n{name}"), leaf.id()).unwrap();
         }
         Self { path, space, hub, leaves, spokes: [Leads::Nowhere; SPOKES], names: [0, 1, 2] }
     }

@@ -162,7 +162,13 @@ fn a_file_is_adopted_once_however_many_ask() {
         assert_eq!(ids.len(), 1, "{ids:?}");
     }
     let mut objects = 0;
-    pool.open().backend().list(&mut |_| Ok(objects += 1)).unwrap();
+    pool.open()
+        .backend()
+        .list(&mut |_| {
+            let _: () = objects += 1;
+            Ok(())
+        })
+        .unwrap();
     assert_eq!(objects, 20);
 }
 

@@ -11,7 +11,12 @@ fn root() -> PathBuf {
 fn blocks(language: &str) -> Vec<String> {
     let readme = fs::read_to_string(root().join("README.md")).expect("there is a README");
     let fence = format!("```{language}\n");
-    readme.split(&fence).skip(1).filter_map(|rest| rest.split("\n```").next()).map(String::from).collect()
+    readme
+        .split(&fence)
+        .skip(1)
+        .filter_map(|rest| rest.split("\n```").next())
+        .map(String::from)
+        .collect()
 }
 
 /// A folder with the binaries under the names that the README uses.
@@ -49,7 +54,8 @@ fn the_tour_works_as_typed() {
         .env("TMPDIR", work.path())
         .output()
         .unwrap();
-    let (out, err) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    let (out, err) =
+        (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
     assert!(output.status.success(), "{out}\n{err}");
     assert_eq!(out.matches("data outlives programs").count(), 4, "{out}");
     assert_eq!(out.matches("and so do pointers").count(), 2, "{out}");

@@ -102,7 +102,7 @@ pub const fn heap_word(offset: u64) -> u64 {
 /// Where a word of [`Meta::heap`] says the heap's header is.
 pub fn heap_offset(word: u64) -> Result<Option<u64>, FormatError> {
     let offset = word & 0xffff_ffff;
-    let range = offset >= crate::DATA_START && offset < crate::TAIL_START && offset % 64 == 0;
+    let range = (crate::DATA_START..crate::TAIL_START).contains(&offset) && offset % 64 == 0;
     match word {
         0 => Ok(None),
         _ if range && heap_word(offset) == word => Ok(Some(offset)),

@@ -12,7 +12,7 @@ use core::mem::offset_of;
 use twz_abi::{
     meta::{heap_offset, Bounds, META_MAGIC},
     record::MapWord,
-    Meta, ObjectRecord, DATA_START, FORMAT_VERSION, META_START, PAGE, SLOT_PAGES, TAIL_START,
+    Meta, ObjectRecord, FORMAT_VERSION, META_START, PAGE, SLOT_PAGES, TAIL_START,
 };
 use zerocopy::{FromZeros as _, IntoBytes as _};
 

@@ -27,7 +27,7 @@ use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 pub use check::HeapReport;
 use chunk::{Chunk, Use};
 use classes::{CHUNK, SIZES, class_for};
-use twz_abi::{DATA_START, META_START, Meta, PtrBits, Rights, TAIL_START, meta};
+use twz_abi::{META_START, Meta, PtrBits, Rights, TAIL_START, meta};
 
 use crate::{
     error::{Error, Result},

@@ -4,6 +4,8 @@
 
 use std::cell::RefCell;
 
+use twz_abi::DATA_START;
+
 use super::*;
 use crate::{EmbeddedPool, Field, InitOptions, Space};
 

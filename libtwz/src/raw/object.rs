@@ -55,9 +55,12 @@ pub fn init<T: Persist>(target: Translation, offset: u64, value: T) -> Result<()
         return Err(Error::BadPointer { why: "a new value needs writable, aligned memory" });
     }
     match target.place(offset, size_of::<T>() as u64) {
-        // SAFETY: in the data of a mapped, writable slot, aligned; `write`
-        // drops nothing, as nothing was there.
-        Some(address) => Ok(unsafe { (address as *mut T).write(value) }),
+        Some(address) => {
+            // SAFETY: in the data of a mapped, writable slot, aligned; `write`
+            // drops nothing, as nothing was there.
+            unsafe { (address as *mut T).write(value) };
+            Ok(())
+        }
         None => Err(Error::BadPointer { why: "it leads outside its object" }),
     }
 }
@@ -82,12 +85,12 @@ pub fn zero_bytes(target: Translation, offset: u64, len: u64) -> Result<()> {
 }
 
 /// Words of an object's data from `offset`, as atomics.
-pub fn words<'a, A: ?Sized>(
-    anchor: &'a A,
+pub fn words<A: ?Sized>(
+    anchor: &A,
     target: Translation,
     offset: u64,
     len: u64,
-) -> Result<&'a [AtomicU64]> {
+) -> Result<&[AtomicU64]> {
     place_slice::<AtomicU64, A>(anchor, target, offset, len)
 }
 

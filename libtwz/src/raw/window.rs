@@ -32,7 +32,11 @@ impl<'a> SlotWindow<'a> {
         rights: Rights,
         flags: i32,
     ) -> Result<()> {
-        if offset < DATA_START || !offset.is_multiple_of(PAGE) || !len.is_multiple_of(PAGE) || len > SLOT - offset {
+        if offset < DATA_START
+            || !offset.is_multiple_of(PAGE)
+            || !len.is_multiple_of(PAGE)
+            || len > SLOT - offset
+        {
             return Err(Error::BadPointer {
                 why: "a mapping has to lie in its slot, after the null page",
             });
