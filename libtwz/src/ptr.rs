@@ -17,7 +17,7 @@ use twz_abi::{DATA_START, ObjectId, PtrBits, Rights, fot::flags};
 use crate::{
     Persist,
     error::{Error, Result},
-    raw::{object, translate as fast},
+    raw::{arena::SLOT_BYTES, object, translate as fast},
     resolver::NAMESPACE,
     space::Core,
     translate::{home_of, target_of},
@@ -75,20 +75,21 @@ impl<T: Persist> Ptr<T> {
     #[inline(always)]
     pub fn lea(&self) -> Result<&T> {
         let bits = self.bits();
-        if bits.is_null() {
-            return Err(Error::Null);
-        }
-        let target = target_of(self, bits)?;
-        match object::place(self, target, bits.offset()) {
-            Ok(value) => Ok(value),
-            Err(_) => self.lea_again(bits, size_of::<T>() as u64),
+        match object::follow(self, bits) {
+            Some(value) => Ok(value),
+            None => self.lea_slow(bits),
         }
     }
 
-    /// The target may have grown since its translation was remembered.
+    /// The whole way: what is not known yet, has grown since, or is an error.
     #[cold]
-    fn lea_again(&self, bits: PtrBits, _len: u64) -> Result<&T> {
-        object::place(self, again(self, bits)?, bits.offset())
+    #[inline(never)]
+    fn lea_slow(&self, bits: PtrBits) -> Result<&T> {
+        if bits.is_null() {
+            return Err(Error::Null);
+        }
+        object::place(self, target_of(self, bits)?, bits.offset())
+            .or_else(|_| object::place(self, again(self, bits)?, bits.offset()))
     }
 
     /// What it points to, or `None` for null.
@@ -103,8 +104,21 @@ impl<T: Persist> Ptr<T> {
     /// same space.
     #[inline(always)]
     pub fn store(&self, target: &T) -> Result<()> {
-        let bits = bits_for(self, (&raw const *target) as usize)?;
-        self.put(bits)
+        let (place, target) = ((&raw const *self) as usize, (&raw const *target) as usize);
+        match fast::bits_to_store(place, target) {
+            Some(bits) => {
+                self.bits.store(bits.0, Ordering::Release);
+                Ok(())
+            }
+            None => self.store_slow(target),
+        }
+    }
+
+    /// The whole way: the first store to an object, or one that is an error.
+    #[cold]
+    #[inline(never)]
+    fn store_slow(&self, target: usize) -> Result<()> {
+        self.put(bits_for(self, target)?)
     }
 
     /// Makes it point to a place that need not be mapped, nor even exist yet.
@@ -208,17 +222,17 @@ impl<T: Persist> PtrSlice<T> {
 }
 
 /// Bits that, stored at `place`, point to the mapped address `target`.
-#[inline(always)]
 pub(crate) fn bits_for<A: ?Sized>(place: &A, target: usize) -> Result<PtrBits> {
     let address = (&raw const *place).cast::<u8>() as usize;
     if !fast::in_object(address) || !fast::in_object(target) {
         return Err(Error::NotInObject);
     }
-    let index = match fast::cached_store(address, target) {
-        Some(index) => index,
-        None => slow_index(place, target)?,
-    };
-    let offset = (target & (crate::raw::arena::SLOT_BYTES - 1)) as u64;
+    if let Some(bits) = fast::bits_to_store(address, target) {
+        return Ok(bits);
+    }
+    let offset = (target & (SLOT_BYTES - 1)) as u64;
+    let same = address & !(SLOT_BYTES - 1) == target & !(SLOT_BYTES - 1);
+    let index = if same { 0 } else { slow_index(place, target)? };
     PtrBits::new(index, offset).ok_or(Error::BadPointer { why: "the offset is too large" })
 }
 

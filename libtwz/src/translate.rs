@@ -73,7 +73,9 @@ impl Core {
                 self.translation(self.slot_for(copy, rights, Hold::Reach)?)
             }
             FotTarget::Id(id) => {
-                let target = self.translation(self.slot_for(id, rights, Hold::Reach)?)?;
+                // By way of what is known of the target itself, if anything is:
+                // a mapped target then costs no system call.
+                let target = self.translate(self.slot_for(id, rights, Hold::Reach)?, 0)?;
                 self.arena().remember(&pending, slot, index, target);
                 Ok(target)
             }

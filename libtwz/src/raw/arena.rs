@@ -10,7 +10,7 @@
 //! +4 KiB    control page           the pool's, shared by all its processes
 //! +64 KiB   slot table             64 bytes a slot (SlotInfo)
 //! +2 MiB    view                   32 bytes a slot; a view object, or private
-//! +64 MiB   rows                   translations: 520 words a slot (translate.rs)
+//! +64 MiB   rows                   translations: 1040 words a slot (translate.rs)
 //! +256 MiB  store cache            64 words a slot (translate.rs)
 //! ```
 
@@ -34,15 +34,15 @@ const PLACES: usize = 1 << (47 - ARENA_BITS);
 /// Bytes of a slot, as an address.
 pub const SLOT_BYTES: usize = SLOT as usize;
 
-const CONTROL: usize = 4 << 10;
+pub(super) const CONTROL: usize = 4 << 10;
 const SLOT_TABLE: usize = 64 << 10;
 const VIEW: usize = 2 << 20;
 /// Bytes of the view area.
 pub const VIEW_BYTES: usize = MAX_SLOTS as usize * 32;
 pub(super) const ROWS: usize = 64 << 20;
-/// Words in a row: 512 translations, and 8 more so that rows of neighbouring
-/// slots do not fall into the same cache sets.
-pub(super) const ROW_WORDS: usize = 512 + 8;
+/// Words in a row: 512 translations and the 512 bases in them, and 16 more so
+/// that rows of neighbouring slots do not fall into the same cache sets.
+pub(super) const ROW_WORDS: usize = 2 * 512 + 16;
 pub(super) const STORES: usize = 256 << 20;
 pub(super) const STORE_WORDS: usize = 64;
 /// Bytes of slot 0 that are readable and writable.

@@ -28,6 +28,18 @@ pub fn place<T: Persist, A: ?Sized>(_anchor: &A, target: Translation, offset: u6
     }
 }
 
+/// A reference to what `bits` lead to, found in the pointer `holder`; `None`
+/// sends the caller to the slow path, which knows why.
+#[inline(always)]
+pub fn follow<T: Persist, A: ?Sized>(holder: &A, bits: twz_abi::PtrBits) -> Option<&T> {
+    let address = (&raw const *holder).cast::<u8>() as usize;
+    let (len, align) = (size_of::<T>() as u64, align_of::<T>() as u64);
+    let target = super::translate::resolve(address, bits, len, align)?;
+    // SAFETY: as in `place`: `resolve` has found the holder in a live arena and
+    // checked bounds and alignment; the target stays mapped while the holder does.
+    Some(unsafe { &*(target as *const T) })
+}
+
 /// The same for `len` values in a row.
 pub fn place_slice<T: Persist, A: ?Sized>(
     _anchor: &A,

@@ -20,13 +20,21 @@
 
 use std::sync::atomic::{AtomicU64, Ordering, fence};
 
-use twz_abi::{DATA_START, PtrBits, SLOT};
+use twz_abi::{DATA_START, PtrBits, SLOT, pointer::OFFSET_BITS};
 
-use super::arena::{ARENA, Arena, ROW_WORDS, ROWS, SLOT_BYTES, STORE_WORDS, STORES, arena_of};
+use super::arena::{
+    ARENA, Arena, CONTROL, ROW_WORDS, ROWS, SLOT_BYTES, STORE_WORDS, STORES, arena_of,
+};
 
 const READ_ONLY: u64 = 1 << 63;
 const END_MASK: u64 = SLOT - 1;
 const BASE_MASK: u64 = !(READ_ONLY | END_MASK);
+/// Where the pool's generation is: the second word of the control page.
+const GENERATION: usize = CONTROL + 8;
+/// Bytes of a row.
+const ROW_BYTES: usize = ROW_WORDS * 8;
+/// Where in a row the bases begin.
+const BASES: usize = ROW_BYTES / 2;
 /// FOT entries that a row can hold.
 const CACHED: usize = 512;
 
@@ -76,28 +84,68 @@ fn word(address: usize) -> &'static AtomicU64 {
     unsafe { &*(address as *const AtomicU64) }
 }
 
+/// The row of the slot that `address` lies in.
+#[inline(always)]
+fn row_of(address: usize) -> usize {
+    // The slot's number times ROW_BYTES, which is two powers of 2: two shifts
+    // side by side take half as long as a multiplication after a shift.
+    const SLOTS: usize = ARENA / SLOT_BYTES - 1;
+    const HIGH: u32 = SLOT_BYTES.ilog2() - ROW_BYTES.ilog2();
+    const LOW: u32 = SLOT_BYTES.ilog2() - (ROW_BYTES - (1 << ROW_BYTES.ilog2())).ilog2();
+    let high = (address >> HIGH) & (SLOTS << (SLOT_BYTES.ilog2() - HIGH));
+    let low = (address >> LOW) & (SLOTS << (SLOT_BYTES.ilog2() - LOW));
+    (address & !(ARENA - 1)) + ROWS + (high + low)
+}
+
+/// Whether what is cached of the arena at `arena` belongs to the pool's generation.
+#[inline(always)]
+fn current(arena: usize) -> bool {
+    word(arena).load(Ordering::Relaxed) == word(arena + GENERATION).load(Ordering::Relaxed)
+}
+
+/// The address that `bits`, found in an object at `address`, lead to, if `len`
+/// bytes there lie in the target's data and the translation is cached and still
+/// good. `None` sends the caller to the slow path, which knows why.
+///
+/// What the next step waits for is short: a local pointer takes one `and` of
+/// its own address, ready before the bits are, and an add; a foreign one a
+/// shift, a load, an `and` and an add. All else is compared on the side. A word
+/// of 0 ends the data at 0, so that nothing is inside it: no test of its own.
+#[inline(always)]
+pub fn resolve(address: usize, bits: PtrBits, len: u64, align: u64) -> Option<usize> {
+    // A value that was taken out of an object may hold a pointer, on the stack.
+    let arena = arena_of(address)?;
+    let row = row_of(address);
+    let index = bits.index() as usize;
+    let (offset, base, end) = if index == 0 {
+        let own = word(row).load(Ordering::Relaxed);
+        (bits.0, address & !(SLOT_BYTES - 1), Translation(own).end())
+    } else {
+        if index >= CACHED || !current(arena) {
+            return None;
+        }
+        let base = word(row + BASES + index * 8).load(Ordering::Acquire) as usize;
+        let target = Translation(word(row + index * 8).load(Ordering::Acquire));
+        if target.base() != base {
+            return None;
+        }
+        (bits.offset(), base, target.end())
+    };
+    let inside = offset >= DATA_START && offset % align == 0 && offset + len <= end;
+    inside.then(|| base + offset as usize)
+}
+
 /// The translation of `bits` as found in an object at `address`, if cached and
 /// still good. `None` sends the caller to the slow path.
 ///
 /// `address` must lie in a live arena: the caller has a reference to it.
 #[inline(always)]
 pub fn cached(address: usize, bits: PtrBits) -> Option<Translation> {
-    let arena = address & !(ARENA - 1);
-    let slot = (address & (ARENA - 1)) / SLOT_BYTES;
-    let row = arena + ROWS + slot * (ROW_WORDS * 8);
     let index = bits.index() as usize;
-    if index == 0 {
-        // The base needs no load: only the end does, off the critical path.
-        let own = word(row).load(Ordering::Relaxed);
-        let base = (address & !(SLOT_BYTES - 1)) as u64;
-        return (own != 0).then_some(Translation(base | own & !BASE_MASK));
-    }
-    if index >= CACHED
-        || word(arena).load(Ordering::Relaxed) != word(arena + 4096 + 8).load(Ordering::Relaxed)
-    {
+    if index != 0 && (index >= CACHED || !current(address & !(ARENA - 1))) {
         return None;
     }
-    let target = word(row + index * 8).load(Ordering::Acquire);
+    let target = word(row_of(address) + index * 8).load(Ordering::Acquire);
     (target != 0).then_some(Translation(target))
 }
 
@@ -116,8 +164,15 @@ pub fn in_object(address: usize) -> bool {
 pub fn may_store(address: usize) -> Option<bool> {
     match in_object(address) {
         false => Some(true),
-        true => cached(address, PtrBits::NULL).map(Translation::writable),
+        true => may_store_in_object(address),
     }
+}
+
+/// The same for an address that lies in an object.
+#[inline(always)]
+pub fn may_store_in_object(address: usize) -> Option<bool> {
+    let own = word(row_of(address)).load(Ordering::Relaxed);
+    (own != 0).then_some(own & READ_ONLY == 0)
 }
 
 /// What to remember of a slow translation, with the generation it was made under.
@@ -155,6 +210,7 @@ impl Arena {
         else {
             return;
         };
+        self.row(slot)[index as usize + BASES / 8].store(target.base() as u64, Ordering::Release);
         word.store(target.0, Ordering::Release);
         if !self.still(pending) {
             word.store(0, Ordering::Release);
@@ -169,26 +225,28 @@ impl Arena {
     }
 }
 
-/// The FOT index through which the object at `address` reaches the slot of
-/// `target`, if a store went there before and nothing has changed since.
-///
-/// Both addresses must lie in live arenas.
+/// The bits that, stored at `address`, lead to `target`, if that is a place in a
+/// mapped object that may be written, and a store went from its object to the
+/// target's before and nothing has changed since. `None` sends the caller to the
+/// slow path. Both may be any address.
 #[inline(always)]
-pub fn cached_store(address: usize, target: usize) -> Option<u32> {
-    let arena = address & !(ARENA - 1);
-    if target & !(ARENA - 1) != arena {
+pub fn bits_to_store(address: usize, target: usize) -> Option<PtrBits> {
+    let arena = arena_of(address)?;
+    if (target ^ address) & !(ARENA - 1) != 0 || !may_store_in_object(address)? {
         return None;
     }
     let (from, to) = ((address & (ARENA - 1)) / SLOT_BYTES, (target & (ARENA - 1)) / SLOT_BYTES);
+    let offset = (target & (SLOT_BYTES - 1)) as u64;
     if from == to {
-        return Some(0);
-    }
-    if word(arena).load(Ordering::Relaxed) != word(arena + 4096 + 8).load(Ordering::Relaxed) {
-        return None;
+        return Some(PtrBits(offset));
     }
     let known =
         word(arena + STORES + (from * STORE_WORDS + to % STORE_WORDS) * 8).load(Ordering::Relaxed);
-    (known >> 32 == to as u64).then_some(known as u32)
+    // Slot 0 has no objects; its number is also what an empty word holds.
+    if to == 0 || known >> 32 != to as u64 || !current(arena) {
+        return None;
+    }
+    Some(PtrBits(known << OFFSET_BITS | offset))
 }
 
 impl Arena {
