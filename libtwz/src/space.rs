@@ -71,7 +71,8 @@ pub struct Core {
 
 /// A resolved late-bound name, kept for a moment.
 pub(crate) struct Resolved {
-    pub(crate) generation: u64,
+    /// Of the pool's translations, and of its names.
+    pub(crate) generation: (u64, u64),
     pub(crate) at: std::time::Duration,
     pub(crate) target: Translation,
 }
@@ -267,6 +268,9 @@ impl Core {
     /// Maps what the view says about a slot, unless it is mapped already.
     pub(crate) fn map_slot(&self, slot: u32) -> Result<()> {
         let info = self.arena.info(slot).ok_or(Error::NoSlot)?;
+        if info.state.load(Ordering::SeqCst) == slot_state::MAPPED {
+            return Ok(());
+        }
         loop {
             match info.state.compare_exchange(
                 slot_state::EMPTY,

@@ -2,6 +2,8 @@
 //! The slow path of a pointer: from an FOT entry to a mapped slot. The fast
 //! path is [`crate::raw::translate`]; what is found here is remembered there.
 
+use std::sync::atomic::{AtomicU64, Ordering};
+
 use twz_abi::{
     DATA_START, ObjectId, PtrBits, Rights,
     fot::{FotTarget, flags},
@@ -97,7 +99,8 @@ impl Core {
         name: (u64, u64),
         rights: Rights,
     ) -> Result<Translation> {
-        let generation = self.arena().generation().load(std::sync::atomic::Ordering::Acquire);
+        let load = |word: &AtomicU64| word.load(Ordering::Acquire);
+        let generation = (load(self.arena().generation()), load(self.arena().names_generation()));
         let now = coarse_now();
         let lock = || self.names.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
         if let Some(known) = lock().get(&(slot, index))

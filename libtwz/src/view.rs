@@ -171,10 +171,14 @@ impl Core {
         if !take(&words[0], id.lo) || !take(&words[1], id.hi) {
             return Ok(None);
         }
-        match words[2].compare_exchange(0, live, Ordering::AcqRel, Ordering::Acquire) {
-            Ok(_) => Ok(Some((slot, true))),
-            Err(there) => Ok((there == live).then_some((slot, false))),
-        }
+        let there = match words[2].load(Ordering::Acquire) {
+            0 => match words[2].compare_exchange(0, live, Ordering::AcqRel, Ordering::Acquire) {
+                Ok(_) => return Ok(Some((slot, true))),
+                Err(there) => there,
+            },
+            there => there,
+        };
+        Ok((there == live).then_some((slot, false)))
     }
 
     /// Empties an entry: first what publishes it.
@@ -210,8 +214,12 @@ impl Core {
 
 /// Makes a free word ours, or finds that it is.
 pub(crate) fn take(word: &AtomicU64, ours: u64) -> bool {
-    match word.compare_exchange(0, ours, Ordering::AcqRel, Ordering::Acquire) {
-        Ok(_) => true,
-        Err(there) => there == ours,
+    // A load first: a failed exchange costs as much as one that succeeds.
+    match word.load(Ordering::Acquire) {
+        0 => match word.compare_exchange(0, ours, Ordering::AcqRel, Ordering::Acquire) {
+            Ok(_) => true,
+            Err(there) => there == ours,
+        },
+        there => there == ours,
     }
 }

@@ -125,11 +125,13 @@ layout!(PoolState, 64, 8, {
 pub struct Control {
     /// [`CONTROL_MAGIC`].
     pub magic: u64,
-    /// Counts changes that make cached translations stale: names rebound,
-    /// entries retargeted, objects deleted, views invalidated. Atomic.
+    /// Counts changes that make cached translations stale: entries retargeted,
+    /// views invalidated, objects shrunk. Atomic.
     pub generation: u64,
+    /// Counts changes of names. Atomic.
+    pub names: u64,
 }
-layout!(Control, 16, 8, { magic: 0, generation: 8 });
+layout!(Control, 24, 8, { magic: 0, generation: 8, names: 16 });
 
 impl PoolState {
     /// The checksum of all that comes before it.

@@ -112,7 +112,7 @@ impl EmbeddedPool {
         let inode = fs::metadata(&data).map_err(Error::at("stat", &data))?.ino();
         self.record_inode(inode, id, meta.nonce)?;
         match fs::hard_link(&data, &place) {
-            Ok(()) => self.bump(),
+            Ok(()) => self.bump_names(),
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists && replace => {
                 let made = paths::temporary(&self.root);
                 fs::hard_link(&data, &made).map_err(Error::at("bind", &place))?;
@@ -123,7 +123,9 @@ impl EmbeddedPool {
                     Err(error) if error.kind() == io::ErrorKind::IsADirectory => {
                         Err(Error::NameTaken(path.into()))
                     }
-                    other => other.map_err(Error::at("bind", &place)).and_then(|()| self.bump()),
+                    other => {
+                        other.map_err(Error::at("bind", &place)).and_then(|()| self.bump_names())
+                    }
                 }
             }
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
@@ -143,7 +145,7 @@ impl EmbeddedPool {
             ));
         }
         fs::remove_file(&place).map_err(Error::at("unbind", &place))?;
-        self.bump()
+        self.bump_names()
     }
 
     pub(super) fn rename_name(&self, from: &str, to: &str) -> Result<()> {
@@ -166,7 +168,7 @@ impl EmbeddedPool {
         {
             fs::remove_file(&old).map_err(Error::at("rename", &old))?;
         }
-        self.bump()
+        self.bump_names()
     }
 
     pub(super) fn make_name_dir(&self, path: &str) -> Result<()> {

@@ -99,7 +99,7 @@ impl EmbeddedPool {
             file.write_all(block.as_bytes()).map_err(at(&temporary))?;
         }
         let mut page = [0u8; PAGE as usize];
-        let control = Control { magic: CONTROL_MAGIC, generation: 1 };
+        let control = Control { magic: CONTROL_MAGIC, generation: 1, names: 1 };
         page[..size_of::<Control>()].copy_from_slice(control.as_bytes());
         file.write_all(&page).map_err(at(&temporary))?;
         file.sync_all().map_err(at(&temporary))?;
@@ -181,6 +181,13 @@ impl EmbeddedPool {
     pub(super) fn bump(&self) -> Result<()> {
         self.writable()?;
         self.generation().fetch_add(1, Ordering::AcqRel);
+        Ok(())
+    }
+
+    /// The same for names.
+    pub(super) fn bump_names(&self) -> Result<()> {
+        self.writable()?;
+        self.control.names().fetch_add(1, Ordering::AcqRel);
         Ok(())
     }
 

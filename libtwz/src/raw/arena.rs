@@ -221,6 +221,11 @@ impl Arena {
         &self.table::<AtomicU64>(CONTROL, 2)[1]
     }
 
+    /// The pool's count of changes of names.
+    pub fn names_generation(&self) -> &AtomicU64 {
+        &self.table::<AtomicU64>(CONTROL, 3)[2]
+    }
+
     /// Counts how often slots were taken back for reuse.
     pub(super) fn epoch(&self) -> &AtomicU64 {
         &self.table::<AtomicU64>(0, 2)[1]

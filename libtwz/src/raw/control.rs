@@ -48,4 +48,9 @@ impl ControlPage {
     pub fn generation(&self) -> &AtomicU64 {
         self.word(1)
     }
+
+    /// The same for names.
+    pub fn names(&self) -> &AtomicU64 {
+        self.word(2)
+    }
 }
