@@ -367,6 +367,13 @@ fn renaming_a_name_to_another_of_the_same_object_leaves_one() {
     assert!(matches!(space.resolve("a"), Err(Error::NoName(_))));
     assert_eq!(space.resolve("b").unwrap(), id);
     assert_eq!(space.backend().stat(id).unwrap().names, 1);
+    // The same name, by whatever way, stays.
+    space.backend().make_dir("d").unwrap();
+    space.backend().rename("b", "d/b").unwrap();
+    std::os::unix::fs::symlink("d", pool.path().join("names/link")).unwrap();
+    space.backend().rename("d/b", "/d//b").unwrap();
+    space.backend().rename("d/b", "link/b").unwrap();
+    assert_eq!(space.resolve("d/b").unwrap(), id);
 }
 
 #[test]

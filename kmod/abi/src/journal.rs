@@ -67,14 +67,14 @@ impl JournalEntry {
     /// Whether the write lies inside a pool of `pages` pages, spares the
     /// superblocks, and has its bytes within the `rest` that follow.
     pub fn check(&self, pages: u64, rest: u64) -> Result<(), FormatError> {
-        let (target, len) = (self.target, self.len as u64);
+        let (target, len, end) = (self.target, self.len as u64, pages.saturating_mul(PAGE));
         if self.reserved != 0 {
             return Err(FormatError::Reserved { what: "journal entry" });
         }
-        if target % 4 != 0 || target < 2 * PAGE || target >= pages * PAGE {
+        if target % 4 != 0 || target < 2 * PAGE || target >= end {
             return Err(FormatError::Range { what: "journal target", found: target });
         }
-        if len == 0 || len % 4 != 0 || len > rest || len > pages * PAGE - target {
+        if len == 0 || len % 4 != 0 || len > rest || len > end - target {
             return Err(FormatError::Range { what: "journal entry length", found: len });
         }
         Ok(())

@@ -12,6 +12,7 @@
 //! users. Only the kernel module isolates hostile code.
 
 mod backend;
+mod bytes;
 mod check;
 mod copy;
 mod incoming;

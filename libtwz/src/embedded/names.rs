@@ -9,7 +9,7 @@ use std::{
     fs::{self, File},
     io,
     os::unix::fs::MetadataExt as _,
-    path::PathBuf,
+    path::{Path, PathBuf},
 };
 
 use nix::{
@@ -151,6 +151,9 @@ impl EmbeddedPool {
     pub(super) fn rename_name(&self, from: &str, to: &str) -> Result<()> {
         self.writable()?;
         let (old, new) = (self.place_of(from)?, self.place_of(to)?);
+        if same_place(&old, &new) {
+            return self.lookup_name(from).map(|_| ());
+        }
         // What `to` was bound to stays an object, so it must be known as one.
         if let Ok(Binding::Object(_)) = self.lookup_name(to) {}
         match fs::rename(&old, &new) {
@@ -225,6 +228,15 @@ impl EmbeddedPool {
         }
         Ok(())
     }
+}
+
+/// Whether two paths are one name: in one directory, however it was reached.
+fn same_place(a: &Path, b: &Path) -> bool {
+    let parent = |path: &Path| {
+        let stat = fs::metadata(path.parent()?).ok()?;
+        Some((stat.dev(), stat.ino()))
+    };
+    a.file_name() == b.file_name() && parent(a) == parent(b)
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]

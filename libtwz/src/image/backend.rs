@@ -71,8 +71,8 @@ impl ImagePool {
             self.ask("", |store| {
                 let filled = store.list(&mut cursor, &mut ids)?;
                 for &id in ids.iter().take(filled) {
-                    match store.find(id).and_then(|r| store.stat(r)) {
-                        Ok(record) => found.push((id, Some(record.kind))),
+                    match store.find_record(id) {
+                        Ok((_, record)) => found.push((id, Some(record.kind))),
                         Err(StoreError::NotFound { .. }) => {}
                         Err(_) => found.push((id, None)),
                     }
@@ -166,8 +166,7 @@ impl Backend for ImagePool {
 
     fn stat(&self, id: ObjectId) -> Result<ObjectStat> {
         self.ask("", |store| {
-            let r = store.find(id)?;
-            let record = store.stat(r)?;
+            let (r, record) = store.find_record(id)?;
             Ok(ObjectStat {
                 id,
                 identity: Identity::from(&record),
@@ -196,8 +195,8 @@ impl Backend for ImagePool {
             return Err(Error::BadSize(to));
         }
         self.ask("", |store| {
-            let r = store.find(id)?;
-            if to > store.stat(r)?.size {
+            let (r, record) = store.find_record(id)?;
+            if to > record.size {
                 store.resize(r, to)?;
             }
             for page in (DATA_START + from) / PAGE..(DATA_START + to).div_ceil(PAGE) {
@@ -209,7 +208,7 @@ impl Backend for ImagePool {
 
     fn delete(&self, id: ObjectId) -> Result<()> {
         self.ask("", |store| {
-            if store.stat(store.find(id)?)?.kind == meta::kind::NAMES {
+            if store.find_record(id)?.1.kind == meta::kind::NAMES {
                 return Err(StoreError::Directory { id });
             }
             // Nobody has it mapped: an image cannot be.
@@ -222,8 +221,7 @@ impl Backend for ImagePool {
         let mut state = self.state();
         let store = &mut state.store;
         let said = self.said("");
-        let r = store.find(source).map_err(&said)?;
-        let old = store.stat(r).map_err(&said)?;
+        let (r, old) = store.find_record(source).map_err(&said)?;
         let content = match new.flags & meta::flags::IMMUTABLE {
             0 => [0; 32],
             _ => hash(store, r, old.size).map_err(&said)?,
@@ -334,7 +332,7 @@ impl Backend for ImagePool {
     }
 
     fn size(&self, id: ObjectId) -> Result<u64> {
-        self.ask("", |store| Ok(store.stat(store.find(id)?)?.size))
+        self.ask("", |store| Ok(store.find_record(id)?.1.size))
     }
 
     fn open_data(&self, _: ObjectId, _: bool) -> Result<OwnedFd> {

@@ -26,7 +26,7 @@ fuzz_target!(|data: &[u8]| {
     if let Ok((header, rest)) = JournalHeader::read_from_prefix(data) {
         let _ = header.check(header.sequence & 1, 1 << 17);
         if let Ok((entry, rest)) = JournalEntry::read_from_prefix(rest) {
-            let _ = entry.check(header.len as u64, rest.len() as u64);
+            let _ = entry.check(header.len, rest.len() as u64);
         }
     }
 });

@@ -155,7 +155,7 @@ fn rename(session: &mut Session, from: &NamePath, to: &NamePath) -> Outcome<()> 
     let Some(last) = from.last() else {
         return Err(Fail::usage("the root of all names stays where it is", "name what is in it"));
     };
-    let bound = pool.lookup(from.as_str())?;
+    pool.lookup(from.as_str())?;
     let to = match pool.lookup(to.as_str()) {
         Ok(Binding::Directory) if from != to => to.join(last),
         _ => to.clone(),
@@ -167,12 +167,6 @@ fn rename(session: &mut Session, from: &NamePath, to: &NamePath) -> Outcome<()> 
         ));
     }
     pool.rename(from.as_str(), to.as_str()).map_err(|error| no_place(error, &to))?;
-    // To POSIX, renaming one name of a file to another of the same file is done
-    // already; here, too, the old name is to be gone.
-    let stayed = || pool.lookup(from.as_str()).is_ok_and(|now| now == bound);
-    if *from != to && bound != Binding::Directory && stayed() {
-        pool.unbind(from.as_str())?;
-    }
     let document = json::Moved { from: from.as_str().into(), to: to.as_str().into() };
     session.confirm(&document, &format!("'{from}' is '{to}' now"))
 }
