@@ -22,6 +22,7 @@ for what in "$@"; do
             need libc6-dev /usr/include/stdlib.h
             need pkg-config pkg-config
             need make make
+            need strace strace
             ;;
         bench)
             need gcc gcc

@@ -13,6 +13,8 @@ use std::{
     time::Duration,
 };
 
+mod kill;
+
 use twz::{ObjectId, Ptr, PtrSlice, Rights};
 use twz_tests::{Hub, Node, TempPool};
 
@@ -141,8 +143,7 @@ fn a_kill_at_any_instant_leaves_a_pool_that_works() {
         space.backend().list(&mut |id| space.backend().stat(id).map(|_| ())).unwrap();
         space.backend().read_dir("", &mut |_, _| Ok(())).unwrap();
     }
-    let summary = twz_tests::check_clean(&path);
-    assert_eq!(summary, Vec::<String>::new());
+    assert_eq!(twz_tests::check_pool(&path), Vec::<String>::new());
 }
 
 #[test]

@@ -67,7 +67,17 @@ impl Default for TempPool {
     }
 }
 
-/// What a check of the pool finds, as text; nothing if it is clean.
-pub fn check_clean(_path: &std::path::Path) -> Vec<String> {
-    Vec::new()
+/// What a check of the pool finds wrong, as text; nothing if all is well. What a
+/// killed process leaves lying about, and says so, is not wrong.
+pub fn check_pool(path: &std::path::Path) -> Vec<String> {
+    let mut found = Vec::new();
+    let mut report = |problem: twz::check::Problem| {
+        if problem.severity == twz::check::Severity::Error {
+            found.push(format!("{}: {}", problem.where_, problem.what));
+        }
+    };
+    if let Err(error) = twz::check::check(path, &Default::default(), &mut |_| {}, &mut report) {
+        found.push(error.to_string());
+    }
+    found
 }

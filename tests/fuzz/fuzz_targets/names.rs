@@ -4,7 +4,7 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use twz_abi::name::{NameEntry, NamePage, components};
+use twz_abi::name::{NameEntry, NamePage, components, tag};
 use twz_core::{Memory, Mode, Store, format};
 use zerocopy::{FromBytes as _, IntoBytes as _};
 
@@ -30,9 +30,13 @@ fuzz_target!(|data: &[u8]| {
     let len = data.len().min(4096);
     page[..len].copy_from_slice(&data[..len]);
     if let Ok(mut page) = NamePage::read_from_bytes(&page) {
-        for entry in &mut page.entries {
+        for (entry, to) in page.entries.iter_mut().zip(&mut page.tags) {
             if entry.reserved1 & 1 == 0 {
                 entry.checksum = entry.compute_checksum();
+            }
+            // Most tags are right, or no lookup would come to an entry.
+            if entry.len & 0x8000 == 0 {
+                *to = tag(entry.hash);
             }
         }
         let _ = store.write(record, 4096, page.as_bytes());

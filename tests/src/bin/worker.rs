@@ -22,6 +22,7 @@ fn main() -> ExitCode {
         ["try-writing", pool, id] => try_writing(pool, id),
         ["fill-disk", pool] => fill_disk(pool),
         ["store-denied", pool, id] => store_denied(pool, id),
+        ["once", pool, what] => once(pool, what),
         ["own-handler", pool, id] => own_handler(pool, id),
         _ => Err(format!("no such job: {words:?}").into()),
     };
@@ -143,6 +144,63 @@ fn see_view(pool: &str, view: &str, slot: &str) -> Outcome {
     println!("{}", shown.id);
     let object = space.open_object::<Node>(shown.id)?;
     println!("{}", object.slot());
+    Ok(())
+}
+
+/// One operation on the pool that `tests/processes/kill.rs` made.
+fn once(pool: &str, what: &str) -> Outcome {
+    let space = Space::open(pool)?;
+    let pool = space.backend();
+    let id = |name: &str| space.resolve(name);
+    match what {
+        "create" => drop(space.create(Node::new(5))?),
+        "bind" => pool.bind("new", id("a")?, true)?,
+        "rebind" => pool.bind("a", id("b")?, true)?,
+        "unbind" => match pool.unbind("b") {
+            Err(twz::Error::NoName(_)) => {}
+            other => other?,
+        },
+        "rename" => match pool.rename("a", "b") {
+            Err(twz::Error::NoName(_)) => {}
+            other => other?,
+        },
+        "delete" => match pool.unbind("c").and_then(|()| Ok(())) {
+            Ok(()) | Err(twz::Error::NoName(_)) => {
+                let mut unnamed = Vec::new();
+                pool.list(&mut |id| Ok(unnamed.push(id)))?;
+                for id in unnamed {
+                    if pool.stat(id)?.names == 0 && pool.stat(id)?.kind == twz::kind::TYPED {
+                        pool.delete(id)?;
+                    }
+                }
+            }
+            Err(error) => return Err(error.into()),
+        },
+        "copy" => drop(pool.copy(id("a")?, &NewObject::default())?),
+        "seal" => {
+            let new = NewObject { flags: twz::flags::IMMUTABLE, ..NewObject::default() };
+            drop(pool.copy(id("a")?, &new)?);
+        }
+        "grow" => pool.resize(id("a")?, 100_000)?,
+        "shrink" => pool.resize(id("a")?, 64)?,
+        "adopt" => drop(id("file")?),
+        "insert" => {
+            // Past the tail page: the table takes pages of its own.
+            let hub = space.open_name::<Node>("a")?;
+            for i in 1..200 {
+                let far = ObjectId::from_u128(i << 64 | i);
+                hub.root().next.store_global(Global { id: far, offset: 4096 }, Rights::READ)?;
+            }
+        }
+        "alloc" => {
+            let object = space.open_name::<Node>("a")?;
+            for _ in 0..200 {
+                object.root().next.store(object.alloc(Node::new(9))?)?;
+            }
+            object.alloc_slice(50_000, |i| i)?;
+        }
+        other => return Err(format!("no such operation: {other}").into()),
+    }
     Ok(())
 }
 
