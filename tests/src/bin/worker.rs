@@ -164,10 +164,13 @@ fn once(pool: &str, what: &str) -> Outcome {
             Err(twz::Error::NoName(_)) => {}
             other => other?,
         },
-        "delete" => match pool.unbind("c").and_then(|()| Ok(())) {
+        "delete" => match pool.unbind("c") {
             Ok(()) | Err(twz::Error::NoName(_)) => {
                 let mut unnamed = Vec::new();
-                pool.list(&mut |id| Ok(unnamed.push(id)))?;
+                pool.list(&mut |id| {
+                    unnamed.push(id);
+                    Ok(())
+                })?;
                 for id in unnamed {
                     if pool.stat(id)?.names == 0 && pool.stat(id)?.kind == twz::kind::TYPED {
                         pool.delete(id)?;
@@ -176,14 +179,14 @@ fn once(pool: &str, what: &str) -> Outcome {
             }
             Err(error) => return Err(error.into()),
         },
-        "copy" => drop(pool.copy(id("a")?, &NewObject::default())?),
+        "copy" => pool.copy(id("a")?, &NewObject::default()).map(|_| ())?,
         "seal" => {
             let new = NewObject { flags: twz::flags::IMMUTABLE, ..NewObject::default() };
-            drop(pool.copy(id("a")?, &new)?);
+            pool.copy(id("a")?, &new)?;
         }
         "grow" => pool.resize(id("a")?, 100_000)?,
         "shrink" => pool.resize(id("a")?, 64)?,
-        "adopt" => drop(id("file")?),
+        "adopt" => id("file").map(|_| ())?,
         "insert" => {
             // Past the tail page: the table takes pages of its own.
             let hub = space.open_name::<Node>("a")?;
