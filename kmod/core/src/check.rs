@@ -12,7 +12,7 @@
 //!
 //! What `repair` mends without loss: the other superblock, an unfinished
 //! transaction or resize, chains and lists, the bitmap, group counts, share
-//! counts, name counts, the state, meta records. What it can only cut off: a
+//! counts, name counts, tags of names, the state, meta records. What it can only cut off: a
 //! record that fails its checksum (its object is lost, its pages are freed), a
 //! map word that is no map word or points to a page of another kind (it becomes
 //! a hole), one of two objects with the same id, a name entry that fails its
@@ -31,6 +31,7 @@ use crate::{
     recover,
     store::{Mode, Store},
     transaction::Transaction,
+    verified::Verified,
 };
 
 mod names;
@@ -120,6 +121,7 @@ impl<'a, M: Media> Checker<'a, M> {
             journal: Journal::new(&geo, 1),
             txn: Transaction::new(),
             hint: geo.data_page,
+            verified: Verified::new(),
             stopped: false,
         };
         Ok(Self { store, scratch, report, mend, summary: Summary::default() })

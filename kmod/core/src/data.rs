@@ -37,12 +37,10 @@ impl<M: Media> Store<M> {
             let (page, within) = (at / PAGE, at % PAGE);
             let n = into.len().min((PAGE - within) as usize);
             let (now, later) = into.split_at_mut(n);
-            match self.translate_in(&record, page)? {
-                Translation::Page { pool_page, .. } => {
-                    self.media.read(pool_page * PAGE + within, now)?;
-                }
-                Translation::Hole if page == TAIL_PAGE => read_empty_tail(&record, within, now),
-                Translation::Hole => now.fill(0),
+            match self.page_in(&record, page)? {
+                Some(pool_page) => self.media.read(pool_page * PAGE + within, now)?,
+                None if page == TAIL_PAGE => read_empty_tail(&record, within, now),
+                None => now.fill(0),
             }
             at += n as u64;
             into = later;

@@ -136,7 +136,8 @@ fn plan(bytes: u64, options: &FormatOptions<'_>) -> Result<Geometry> {
     for (to, from) in label.iter_mut().zip(options.label) {
         *to = *from;
     }
-    let heads = records.next_power_of_two();
+    // Twice as many at least: chains are short then, and a head is 4 bytes.
+    let heads = (2 * records).next_power_of_two();
     let mut end = 2;
     let mut region = |bytes: u64| {
         let start = end;

@@ -36,6 +36,7 @@ mod resize;
 mod table;
 pub mod tail;
 mod transaction;
+mod verified;
 
 pub use error::{Result, StoreError};
 pub use ident::Identity;

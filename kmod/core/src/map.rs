@@ -77,28 +77,51 @@ impl<M: Media> Store<M> {
     }
 
     pub(crate) fn translate_in(&self, record: &ObjectRecord, page: u64) -> Result<Translation> {
+        let mut shared = false;
+        let found = self.walk(record, page, |on_the_way| {
+            shared = shared || self.shares(on_the_way)? != 0;
+            Ok(())
+        })?;
+        Ok(match found {
+            None => Translation::Hole,
+            Some((pool_page, huge)) => Translation::Page { pool_page, shared, huge },
+        })
+    }
+
+    /// The pool page at `page`, for who only reads it: whether it is shared
+    /// makes no difference, and is not looked up.
+    pub(crate) fn page_in(&self, record: &ObjectRecord, page: u64) -> Result<Option<u64>> {
+        Ok(self.walk(record, page, |_| Ok(()))?.map(|(pool_page, _)| pool_page))
+    }
+
+    /// Goes down the map to `page`: its pool page, and whether it is in a huge
+    /// run. Each pool page on the way that can be shared is shown to `pass`.
+    fn walk(
+        &self,
+        record: &ObjectRecord,
+        page: u64,
+        mut pass: impl FnMut(u64) -> Result<()>,
+    ) -> Result<Option<(u64, bool)>> {
         let outside = StoreError::Range { at: page.saturating_mul(PAGE), len: PAGE };
-        let (word, shared) = match place_of(page).ok_or(outside)? {
-            Place::Direct(i) => (record.direct.get(i).copied().unwrap_or_default(), false),
-            Place::Tail => (record.tail, false),
+        let word = match place_of(page).ok_or(outside)? {
+            Place::Direct(i) => record.direct.get(i).copied().unwrap_or_default(),
+            Place::Tail => record.tail,
             Place::Below(i, j) => {
-                let Some(root) = self.root_of(record)? else { return Ok(Translation::Hole) };
-                let shared = self.shares(root)? != 0;
+                let Some(root) = self.root_of(record)? else { return Ok(None) };
+                pass(root)?;
                 match self.branch(root, i)? {
-                    Branch::Hole => return Ok(Translation::Hole),
-                    Branch::Huge(run) => {
-                        return Ok(Translation::Page { pool_page: run + j, shared, huge: true })
-                    }
+                    Branch::Hole => return Ok(None),
+                    Branch::Huge(run) => return Ok(Some((run + j, true))),
                     Branch::Leaf(leaf) => {
-                        let shared = shared || self.shares(leaf)? != 0;
-                        (MapWord(self.word(leaf * PAGE + j * 8)?), shared)
+                        pass(leaf)?;
+                        MapWord(self.word(leaf * PAGE + j * 8)?)
                     }
                 }
             }
         };
-        let Some(pool_page) = self.data_word(word, page)? else { return Ok(Translation::Hole) };
-        let shared = shared || self.shares(pool_page)? != 0;
-        Ok(Translation::Page { pool_page, shared, huge: false })
+        let Some(pool_page) = self.data_word(word, page)? else { return Ok(None) };
+        pass(pool_page)?;
+        Ok(Some((pool_page, false)))
     }
 
     /// The page of a word that maps data at slot page `place`.

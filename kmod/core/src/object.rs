@@ -11,7 +11,7 @@ use zerocopy::FromZeros as _;
 use crate::{
     error::{Result, StoreError},
     ident::Identity,
-    map::{Branch, Translation, TAIL_PAGE},
+    map::{Branch, TAIL_PAGE},
     media::Media,
     store::{RecordNo, Store},
 };
@@ -72,7 +72,7 @@ impl<M: Media> Store<M> {
         let record = self.live(r)?;
         let mut pages = 0;
         for page in (1..=DIRECT as u64).chain([TAIL_PAGE]) {
-            pages += (self.translate_in(&record, page)? != Translation::Hole) as u64;
+            pages += self.page_in(&record, page)?.is_some() as u64;
         }
         let Some(root) = self.root_of(&record)? else { return Ok(pages) };
         pages += 1;

@@ -17,6 +17,7 @@ use crate::{
     media::Media,
     recover,
     transaction::Transaction,
+    verified::Verified,
 };
 
 /// Smallest journal slot a store can be written with: the longest indivisible
@@ -69,6 +70,8 @@ pub struct Store<M: Media> {
     pub(crate) txn: Transaction,
     /// Where the search for a free page goes on.
     pub(crate) hint: u64,
+    /// Directories whose ids were checked.
+    pub(crate) verified: Verified,
     /// A change was cut by a failing medium; only opening again helps.
     pub(crate) stopped: bool,
 }
@@ -104,6 +107,7 @@ impl<M: Media> Store<M> {
             journal: Journal::new(&geo, sequence),
             txn: Transaction::new(),
             hint: geo.data_page,
+            verified: Verified::new(),
             stopped: false,
         };
         if mode == Mode::ReadWrite {

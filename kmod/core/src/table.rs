@@ -2,8 +2,9 @@
 //! The object table: chains of records by the hash of their id, the list of
 //! freed records, and the list of dying ones.
 //!
-//! There are at least as many chains as records, so a lookup reads a head and
-//! on average one record, however many objects there are.
+//! There are at least twice as many chains as records, so a lookup reads a head
+//! and hardly ever more than one record, however many objects there are. That
+//! record is read at once: where memory is far away, its lines come together.
 
 use twz_abi::{
     record::{state, RECORD_SIZE},
@@ -37,10 +38,28 @@ impl<M: Media> Store<M> {
     /// The record of the object with this id. What is found is checked, and
     /// that the id was earned.
     pub fn find(&self, id: ObjectId) -> Result<RecordNo> {
-        let (r, _) = self.search_chain(id)?.ok_or(StoreError::NotFound { id })?;
-        let record = self.live(r)?;
+        Ok(self.find_record(id)?.0)
+    }
+
+    /// As [`Store::find`], with what [`Store::stat`] would say.
+    pub fn find_record(&self, id: ObjectId) -> Result<(RecordNo, ObjectRecord)> {
+        let (r, record) = self.find_unverified(id)?;
         Identity::from(&record).verify(id)?;
-        Ok(r)
+        Ok((r, record))
+    }
+
+    /// The object with this id, for who sees to it that the id was earned.
+    pub(crate) fn find_unverified(&self, id: ObjectId) -> Result<(RecordNo, ObjectRecord)> {
+        let mut record = ObjectRecord::new_zeroed();
+        let (r, _) = self.walk_chain(id, &mut record)?.ok_or(StoreError::NotFound { id })?;
+        if self.txn.holds(r) {
+            return Ok((r, self.live(r)?));
+        }
+        record.check().map_err(StoreError::damaged(self.geo.record_at(r.0)))?;
+        match record.state {
+            state::LIVE => Ok((r, record)),
+            _ => Err(StoreError::NoRecord { record: r.0 }),
+        }
     }
 
     /// Ids of objects, in the order of their records; `cursor` begins at 0 and
@@ -59,6 +78,15 @@ impl<M: Media> Store<M> {
 
     /// Walks the chain of `id`: its record, and who points to it.
     pub(crate) fn search_chain(&self, id: ObjectId) -> Result<Option<(RecordNo, Before)>> {
+        self.walk_chain(id, &mut ObjectRecord::new_zeroed())
+    }
+
+    /// The same; `record` becomes the record as it is on the medium, unchecked.
+    fn walk_chain(
+        &self,
+        id: ObjectId,
+        record: &mut ObjectRecord,
+    ) -> Result<Option<(RecordNo, Before)>> {
         let head = self.geo.head_at(head_of(&self.geo, id));
         let (mut next, mut before) = (self.half(head)?, Before::Head);
         // Brent's: a chain that comes back to `mark` never ends.
@@ -75,11 +103,11 @@ impl<M: Media> Store<M> {
                 (mark, limit) = (next, limit.saturating_mul(2));
             }
             steps += 1;
-            let (found, after) = self.id_and_next(RecordNo(n))?;
-            if found == id {
+            self.media.read(at, record.as_mut_bytes())?;
+            if record.id == id {
                 return Ok(Some((RecordNo(n), before)));
             }
-            (next, before) = (after, Before::Record(RecordNo(n)));
+            (next, before) = (record.next, Before::Record(RecordNo(n)));
         }
         Ok(None)
     }
@@ -87,6 +115,7 @@ impl<M: Media> Store<M> {
     /// Puts a record into the table, in the open change.
     pub(crate) fn insert(&mut self, mut record: ObjectRecord) -> Result<RecordNo> {
         let r = self.take_record()?;
+        self.verified.remove(r);
         let head = self.geo.head_at(head_of(&self.geo, record.id));
         record.state = state::LIVE;
         record.next = self.half(head)?;
@@ -99,6 +128,7 @@ impl<M: Media> Store<M> {
     /// Takes a record out of the table and puts it on the dying list.
     pub(crate) fn retire(&mut self, r: RecordNo, before: Before) -> Result<()> {
         let mut record = self.live(r)?;
+        self.verified.remove(r);
         match before {
             Before::Head => {
                 self.set_half(self.geo.head_at(head_of(&self.geo, record.id)), record.next)?;
@@ -174,16 +204,6 @@ impl<M: Media> Store<M> {
         let n = self.state.unused_record as u32;
         self.state.unused_record += 1;
         Ok(RecordNo(n))
-    }
-
-    /// The two fields of a record that a chain walk needs; whoever uses the
-    /// record checks it as a whole.
-    fn id_and_next(&self, r: RecordNo) -> Result<(ObjectId, u32)> {
-        let at = self.geo.record_at(r.0);
-        let (mut id, mut next) = (ObjectId::NULL, [0; 4]);
-        self.media.read(at, id.as_mut_bytes())?;
-        self.media.read(at + core::mem::offset_of!(ObjectRecord, next) as u64, &mut next)?;
-        Ok((id, u32::from_le_bytes(next)))
     }
 
     fn next_live(&self, cursor: &mut u64) -> Result<Option<ObjectId>> {

@@ -83,6 +83,11 @@ impl Transaction {
         (self.used, self.held, self.fresh) = (0, 0, false);
     }
 
+    /// Whether the change has set this record.
+    pub(crate) fn holds(&self, r: RecordNo) -> bool {
+        self.records.iter().take(self.held).any(|(n, _)| *n == r.0)
+    }
+
     fn words(&self) -> impl Iterator<Item = &Word> {
         self.words.iter().take(self.used)
     }
