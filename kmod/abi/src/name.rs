@@ -67,16 +67,26 @@ layout!(NameEntry, 288, 8, {
 pub struct NamePage {
     /// [`PAGE_MAGIC`], or 0 on a page never written.
     pub magic: u64,
-    /// Zero.
-    pub reserved: [u8; 56],
+    /// [`tag`] of each entry's name; 0 for a free entry. With the magic they fill
+    /// one line, so that a lookup reads that and the entries it may mean.
+    pub tags: [u32; PAGE_ENTRIES],
     /// The entries, free or not.
     pub entries: [NameEntry; PAGE_ENTRIES],
 }
-layout!(NamePage, 4096, 8, { magic: 0, reserved: 8, entries: 64 });
+layout!(NamePage, 4096, 8, { magic: 0, tags: 8, entries: 64 });
 
 /// The hash that places a name.
 pub fn hash(name: &[u8]) -> u32 {
     crc32(name)
+}
+
+/// What a page's header says of an entry whose name has this [`hash`]. It is
+/// never 0, which says that the entry is free.
+pub const fn tag(hash: u32) -> u32 {
+    match hash {
+        0 => 1,
+        other => other,
+    }
 }
 
 /// The slot page of a directory on which level `level` keeps names of this hash.
@@ -194,6 +204,11 @@ mod tests {
                 assert!(page < crate::SLOT_PAGES - 1);
             }
         }
+    }
+
+    #[test]
+    fn a_tag_is_never_that_of_a_free_entry() {
+        assert_eq!([0, 1, 2, u32::MAX].map(tag), [1, 1, 2, u32::MAX]);
     }
 
     #[test]

@@ -9,7 +9,7 @@
 use twz_abi::{
     meta,
     name::{self, components, NameEntry},
-    ObjectId,
+    ObjectId, ObjectRecord,
 };
 
 use crate::{
@@ -52,8 +52,8 @@ impl<M: Media> Store<M> {
         let mut found = Binding::Directory(self.geo.root_names);
         for part in components(path).map_err(StoreError::Name)? {
             let Binding::Directory(id) = found else { return Err(StoreError::NotADirectory) };
-            let dir = self.directory(id)?;
-            let named = self.find_name(dir, part)?.ok_or(StoreError::NoName)?;
+            let (_, dir) = self.directory(id)?;
+            let named = self.find_name(&dir, part)?.ok_or(StoreError::NoName)?;
             found = Binding::of(&named.entry);
         }
         Ok(found)
@@ -64,13 +64,13 @@ impl<M: Media> Store<M> {
     /// missing. Returns what it was bound to.
     pub fn bind(&mut self, path: &[u8], id: ObjectId, replace: bool) -> Result<Option<ObjectId>> {
         self.writable()?;
-        let (dir, name) = self.parent(path, None)?;
-        let r = self.find(id)?;
-        if self.live(r)?.kind == meta::kind::NAMES {
+        let ((dir, record), name) = self.parent(path, None)?;
+        let (r, named) = self.find_record(id)?;
+        if named.kind == meta::kind::NAMES {
             return Err(StoreError::Directory { id });
         }
         let entry = NameEntry::new(name, name::kind::OBJECT, id).map_err(StoreError::Name)?;
-        let old = self.find_name(dir, name)?;
+        let old = self.find_name(&record, name)?;
         let was = match &old {
             Some(named) if named.entry.kind == name::kind::DIRECTORY => {
                 return Err(StoreError::IsADirectory)
@@ -95,8 +95,8 @@ impl<M: Media> Store<M> {
     /// Removes the name of an object, and returns the object's id.
     pub fn unbind(&mut self, path: &[u8]) -> Result<ObjectId> {
         self.writable()?;
-        let (dir, name) = self.parent(path, None)?;
-        let named = self.find_name(dir, name)?.ok_or(StoreError::NoName)?;
+        let ((_, dir), name) = self.parent(path, None)?;
+        let named = self.find_name(&dir, name)?.ok_or(StoreError::NoName)?;
         if named.entry.kind == name::kind::DIRECTORY {
             return Err(StoreError::IsADirectory);
         }
@@ -111,11 +111,11 @@ impl<M: Media> Store<M> {
     /// name `to` loses it; a directory does not. Returns that object's id.
     pub fn rename(&mut self, from: &[u8], to: &[u8]) -> Result<Option<ObjectId>> {
         self.writable()?;
-        let (from_dir, from_name) = self.parent(from, None)?;
-        let moved = self.find_name(from_dir, from_name)?.ok_or(StoreError::NoName)?;
+        let ((_, from_dir), from_name) = self.parent(from, None)?;
+        let moved = self.find_name(&from_dir, from_name)?.ok_or(StoreError::NoName)?;
         let is_dir = moved.entry.kind == name::kind::DIRECTORY;
-        let (to_dir, to_name) = self.parent(to, is_dir.then_some(moved.entry.id))?;
-        let old = self.find_name(to_dir, to_name)?;
+        let ((to_dir, record), to_name) = self.parent(to, is_dir.then_some(moved.entry.id))?;
+        let old = self.find_name(&record, to_name)?;
         match &old {
             Some(named) if named.at == moved.at => return Ok(None),
             Some(named) if named.entry.kind == name::kind::DIRECTORY => {
@@ -149,8 +149,8 @@ impl<M: Media> Store<M> {
             return Err(StoreError::Immutable { id });
         }
         self.absent(id)?;
-        let (dir, name) = self.parent(path, None)?;
-        if self.find_name(dir, name)?.is_some() {
+        let ((dir, record), name) = self.parent(path, None)?;
+        if self.find_name(&record, name)?.is_some() {
             return Err(StoreError::NameTaken);
         }
         let entry = NameEntry::new(name, name::kind::DIRECTORY, id).map_err(StoreError::Name)?;
@@ -167,13 +167,13 @@ impl<M: Media> Store<M> {
     /// Removes an empty directory, name and object. The caller reclaims it.
     pub fn rmdir(&mut self, path: &[u8]) -> Result<RecordNo> {
         self.writable()?;
-        let (dir, name) = self.parent(path, None)?;
-        let named = self.find_name(dir, name)?.ok_or(StoreError::NoName)?;
+        let ((_, dir), name) = self.parent(path, None)?;
+        let named = self.find_name(&dir, name)?.ok_or(StoreError::NoName)?;
         if named.entry.kind != name::kind::DIRECTORY {
             return Err(StoreError::NotADirectory);
         }
         let id = named.entry.id;
-        let r = self.directory(id)?;
+        let (r, _) = self.directory(id)?;
         if self.next_name(r, &mut 0)?.is_some() {
             return Err(StoreError::NotEmpty);
         }
@@ -194,7 +194,7 @@ impl<M: Media> Store<M> {
         cursor: &mut u64,
         entry: &mut NameEntry,
     ) -> Result<Option<Binding>> {
-        let dir = self.directory(dir)?;
+        let (dir, _) = self.directory(dir)?;
         Ok(self.next_name(dir, cursor)?.map(|named| {
             *entry = named.entry;
             Binding::of(entry)
@@ -207,13 +207,13 @@ impl<M: Media> Store<M> {
         &self,
         path: &'p [u8],
         not_below: Option<ObjectId>,
-    ) -> Result<(RecordNo, &'p [u8])> {
+    ) -> Result<((RecordNo, ObjectRecord), &'p [u8])> {
         let mut parts = components(path).map_err(StoreError::Name)?;
         // The root itself has no name that could change.
         let mut last = parts.next().ok_or(StoreError::IsADirectory)?;
         let mut dir = self.directory(self.geo.root_names)?;
         for part in parts {
-            let named = self.find_name(dir, last)?.ok_or(StoreError::NoName)?;
+            let named = self.find_name(&dir.1, last)?.ok_or(StoreError::NoName)?;
             if named.entry.kind != name::kind::DIRECTORY {
                 return Err(StoreError::NotADirectory);
             }

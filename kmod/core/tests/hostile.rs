@@ -11,7 +11,7 @@ mod common;
 use common::*;
 use twz_abi::{
     journal::{JournalEntry, JournalHeader, JournalSum, JOURNAL_MAGIC},
-    name::NameEntry,
+    name::{hash, NameEntry},
     record::{map_flags, MapWord},
     superblock::PoolState,
     ObjectId, ObjectRecord, Superblock, DATA_START, PAGE, SLOT_PAGES,
@@ -164,7 +164,7 @@ fn number(random: &mut Random) -> u64 {
 fn lie_somewhere(bytes: &mut [u8], geo: &Geometry, random: &mut Random) {
     let record_at = geo.records_page * PAGE + random.below(12) * 256;
     let page_at = random.below(geo.pages - geo.data_page).saturating_add(geo.data_page) * PAGE;
-    match random.below(8) {
+    match random.below(9) {
         0 => lie::<ObjectRecord>(bytes, record_at, |r| {
             match random.below(9) {
                 0 => r.state = random.below(4) as u32,
@@ -217,6 +217,12 @@ fn lie_somewhere(bytes: &mut [u8], geo: &Geometry, random: &mut Random) {
             *w = number(random) as u32
         }),
         6 => lie::<u64>(bytes, geo.groups_page * PAGE, |w| *w = number(random)),
+        7 => {
+            // Tags of names, if the page has any.
+            let name = [b'0' + random.below(10) as u8];
+            let tag = [0, 1, number(random) as u32, hash(&name)][random.below(4) as usize];
+            lie::<u32>(bytes, page_at + 8 + random.below(14) * 4, |t| *t = tag);
+        }
         _ => {
             let entry = page_at + 64 + random.below(14) * 288;
             lie::<NameEntry>(bytes, entry, |e| {

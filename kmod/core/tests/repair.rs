@@ -72,6 +72,78 @@ fn a_lost_record_takes_only_its_object_along() {
     create(&mut store, 2, 0);
 }
 
+/// Where the tags of the root directory's first page are, and its entries.
+fn tags(bytes: &[u8]) -> (usize, usize) {
+    let magic = twz_abi::name::PAGE_MAGIC.to_le_bytes();
+    let page = bytes.chunks(PAGE as usize).position(|page| page.starts_with(&magic)).unwrap();
+    (page * PAGE as usize + 8, page * PAGE as usize + 64)
+}
+
+#[test]
+fn a_flipped_tag_is_found_and_mended_and_loses_no_name() {
+    let (good, _) = furnished();
+    let (at, _) = tags(&good);
+    for bit in 0..14 * 32 {
+        let mut bytes = good.clone();
+        bytes[at + bit / 8] ^= 1 << (bit % 8);
+        let found = problems(&mut bytes);
+        assert!(matches!(found[..], [Problem::Tag { .. }]), "{bit}: {found:?}");
+        assert!(found[0].is_mendable());
+        mend(&mut bytes).unwrap();
+        assert!(bytes[at..] == good[at..], "bit {bit}");
+        assert_clean(&mut bytes);
+    }
+}
+
+#[test]
+fn a_tag_that_lies_gives_no_wrong_object() {
+    let (good, _) = furnished();
+    let (at, entries) = tags(&good);
+    for lie in 0..14 * 14 {
+        let mut bytes = good.clone();
+        // One entry's tag is another's, or that of a free entry.
+        let (from, to) = (at + lie / 14 * 4, at + lie % 14 * 4);
+        bytes.copy_within(from..from + 4, to);
+        let mut store = open(&mut bytes);
+        for n in 1..5 {
+            let found = store.lookup(format!("/{n}").as_bytes());
+            let right = Ok(Binding::Object(id(n)));
+            assert!(found == right || found == Err(StoreError::NoName), "{lie}: {found:?}");
+        }
+        // Nor does an insert take what is not free.
+        store.bind(b"/new", id(1), false).unwrap();
+        assert_eq!(store.lookup(b"/new"), Ok(Binding::Object(id(1))));
+        store.into_media();
+        let four = entries..entries + 4 * 288;
+        assert!(bytes[four.clone()] == good[four], "{lie}");
+        mend(&mut bytes).unwrap();
+        assert_clean(&mut bytes);
+        let store = open(&mut bytes);
+        for n in 1..5 {
+            assert_eq!(
+                store.lookup(format!("/{n}").as_bytes()),
+                Ok(Binding::Object(id(n))),
+                "{lie}"
+            );
+        }
+    }
+}
+
+#[test]
+fn a_name_that_a_wrong_tag_hid_and_that_was_bound_again_is_there_once() {
+    let (mut bytes, _) = furnished();
+    let (at, _) = tags(&bytes);
+    bytes[at..at + 4].fill(0);
+    let mut store = open(&mut bytes);
+    assert_eq!(store.lookup(b"/1"), Err(StoreError::NoName));
+    store.bind(b"/1", id(2), false).unwrap();
+    store.into_media();
+    assert!(!problems(&mut bytes).is_empty());
+    mend(&mut bytes).unwrap();
+    assert_clean(&mut bytes);
+    assert!(open(&mut bytes).lookup(b"/1").is_ok());
+}
+
 #[test]
 fn a_read_only_opening_refuses_what_was_cut_and_a_check_says_so() {
     let (bytes, _) = furnished();

@@ -56,7 +56,11 @@ impl Media for Counted<'_> {
 
 fn pool(objects: u64) -> Vec<u8> {
     let records = objects + objects / 8 + 2100;
-    let mut bytes = blank(records / 8 + 2000);
+    pool_of(records / 8 + 2000, records)
+}
+
+fn pool_of(pages: u64, records: u64) -> Vec<u8> {
+    let mut bytes = blank(pages);
     let options = FormatOptions { records: Some(records), ..FormatOptions::plain() };
     format(&mut Memory::new(&mut bytes), &options).unwrap();
     bytes
@@ -112,6 +116,48 @@ fn costs_do_not_grow_with_the_number_of_objects() {
         assert!(many.0 * 10 <= few.0 * 13, "{few:?} {many:?}");
         assert!(many.1 * 10 <= few.1 * 13, "{few:?} {many:?}");
     }
+}
+
+/// Calls and bytes of looking up one of so many names, a hundred in a directory
+/// and the third directory down.
+fn lookup_cost(names: u64) -> (u64, u64) {
+    let path = |n: u64| format!("/d{}/d{}/object-{n}", n / 10_000, n / 100);
+    let mut bytes = pool_of(names / 8 + 5000, names / 64 + 64);
+    let mut store = open(&mut bytes);
+    create(&mut store, 0, 0);
+    for n in 0..names {
+        let (outer, inner) =
+            (format!("/d{}", n / 10_000), format!("/d{}/d{}", n / 10_000, n / 100));
+        if n % 10_000 == 0 {
+            store.mkdir(outer.as_bytes(), &identity(1 << 41 | n)).unwrap();
+        }
+        if n % 100 == 0 {
+            store.mkdir(inner.as_bytes(), &identity(1 << 40 | n)).unwrap();
+        }
+        store.bind(path(n).as_bytes(), id(0), false).unwrap();
+    }
+    store.into_media();
+    let mut store = Store::open(Counted::new(&mut bytes), Mode::ReadWrite).unwrap();
+    cost(&mut store, |s, n| {
+        s.lookup(path(n * 7919 % names).as_bytes()).unwrap();
+    })
+}
+
+#[test]
+fn looking_up_a_name_does_not_get_dearer_with_their_number() {
+    let (few, many) = (lookup_cost(1000), lookup_cost(20_000));
+    println!("lookup (calls, bytes): 1 000 names {few:?}, 20 000 names {many:?}");
+    // For each of three components a head, a record, a line of tags for each
+    // level that the record maps, and an entry; some names lie deeper.
+    assert!(few.0 <= 22 && many.0 <= 22, "{few:?} {many:?}");
+}
+
+#[test]
+#[ignore = "long: run it in release"]
+fn counts_at_a_million() {
+    println!("per operation (calls, bytes): find, create, delete and reclaim, create again");
+    println!("     1 000 objects {:?}\n 1 000 000 objects {:?}", costs(1000), costs(1_000_000));
+    println!("lookup: {:?} and {:?}", lookup_cost(1000), lookup_cost(1_000_000));
 }
 
 #[test]

@@ -7,13 +7,13 @@ use common::*;
 use twz_abi::{
     meta::{self, Bounds},
     name::NameEntry,
-    Meta, ObjectId, DATA_START, MAX_DATA, META_START, PAGE, SLOT_PAGES, TAIL_START,
+    Meta, ObjectId, ObjectRecord, DATA_START, MAX_DATA, META_START, PAGE, SLOT_PAGES, TAIL_START,
 };
 use twz_core::{
     error::Resource, names::Binding, Identity, Memory, Mode, NewObject, Store, StoreError,
     Translation,
 };
-use zerocopy::{FromZeros as _, IntoBytes as _};
+use zerocopy::{FromBytes as _, FromZeros as _, IntoBytes as _};
 
 const TAIL: u64 = SLOT_PAGES - 1;
 
@@ -427,4 +427,40 @@ fn read_only_means_it() {
     assert_eq!(store.delete(id(1)), Err(StoreError::ReadOnly));
     assert_eq!(store.touch(r, 1, true), Err(StoreError::ReadOnly));
     assert_eq!(store.bind(b"/a", id(1), false), Err(StoreError::ReadOnly));
+}
+
+#[test]
+fn a_directorys_id_is_checked_on_first_use_and_forgotten_with_its_record() {
+    let mut bytes = image(300);
+    let mut store = open(&mut bytes);
+    let dir = store.mkdir(b"/d", &identity(1)).unwrap();
+    create(&mut store, 2, 0);
+    store.bind(b"/d/x", id(2), false).unwrap();
+    assert_eq!(store.lookup(b"/d/x"), Ok(Binding::Object(id(2))));
+    // Two more transactions, or the journal would mend what is forged.
+    create(&mut store, 8, 0);
+    create(&mut store, 9, 0);
+    let at = store.geometry().records_page * PAGE + 256;
+    store.into_media();
+    // The record now says that another nonce earned the id.
+    let mut forged = bytes.clone();
+    let record = &mut forged[at as usize..at as usize + 256];
+    let mut lie = ObjectRecord::read_from_bytes(record).unwrap();
+    assert_eq!(lie.id, dir);
+    lie.nonce[0] ^= 1;
+    lie.checksum = lie.compute_checksum();
+    record.copy_from_slice(lie.as_bytes());
+    let store = Store::open(Memory::new(&mut forged), Mode::ReadOnly).unwrap();
+    for _ in 0..2 {
+        assert_eq!(store.lookup(b"/d/x"), Err(StoreError::IdMismatch { id: dir }));
+    }
+    // A record that was a directory's and is an object's is no directory.
+    let mut store = open(&mut bytes);
+    store.unbind(b"/d/x").unwrap();
+    let r = store.rmdir(b"/d").unwrap();
+    store.reclaim(r).unwrap();
+    assert_eq!(create(&mut store, 3, 0), r);
+    store.bind(b"/d", id(3), false).unwrap();
+    assert_eq!(store.lookup(b"/d/x"), Err(StoreError::NotADirectory));
+    assert_eq!(store.lookup(b"/d"), Ok(Binding::Object(id(3))));
 }

@@ -1,16 +1,16 @@
 // SPDX-License-Identifier: GPL-2.0 OR MIT
-//! Checking names: every entry of every directory, that it is where a lookup
-//! finds it and bound to something, how many names each object has, and that
+//! Checking names: every entry of every directory, that it has its tag, is where
+//! a lookup finds it and bound to something, how many names each object has, and that
 //! every directory is below the root.
 
-use twz_abi::{name, FormatError, PAGE};
+use twz_abi::{name, FormatError, ObjectRecord, PAGE};
 
 use super::{
     scratch::{flags, Of},
     Checker, Problem,
 };
 use crate::{
-    directory::Named,
+    directory::{levels, tag_of, Named},
     error::{Result, StoreError},
     media::Media,
     store::RecordNo,
@@ -32,7 +32,7 @@ impl<M: Media> Checker<'_, M> {
                 self.tell(Problem::NoRoot { id });
                 None
             }
-            Ok(root) => {
+            Ok((root, _)) => {
                 self.scratch.set_record(root.0 as u64, Of::Names, 1);
                 self.scratch.mark(root.0 as u64, flags::REACHED);
                 Some(root)
@@ -57,6 +57,7 @@ impl<M: Media> Checker<'_, M> {
     fn directory(&mut self, n: u64) -> Result<()> {
         let dir = RecordNo(n as u32);
         let Ok(record) = self.store.live(dir) else { return Ok(()) };
+        self.tags(&record)?;
         let mut cursor = 0;
         loop {
             let before = cursor;
@@ -75,11 +76,44 @@ impl<M: Media> Checker<'_, M> {
                 Ok(Some(named)) => {
                     if let Err(problem) = self.binding(n, &named)? {
                         self.tell(problem);
-                        self.put(named.at, &FREE)?;
+                        self.free(named.at)?;
                     }
                 }
             }
         }
+    }
+
+    /// Compares the tags of a directory's pages with its entries. It comes before
+    /// all else: a repair must not take a name for lost that a tag hides.
+    fn tags(&mut self, record: &ObjectRecord) -> Result<()> {
+        for number in 1..1 << levels(record) {
+            let page = match self.store.names_page(record, number) {
+                Err(StoreError::Media(why)) => return Err(why.into()),
+                Ok(Some(page)) => page,
+                // What is damaged is told with its entries.
+                _ => continue,
+            };
+            for (i, found) in (0..).zip(page.tags) {
+                let at = page.entry(i);
+                let right = match self.store.entry_at(at) {
+                    Err(StoreError::Media(why)) => return Err(why.into()),
+                    Ok(Some(entry)) => name::tag(entry.hash),
+                    Ok(None) => 0,
+                    Err(_) => continue,
+                };
+                if found != right {
+                    self.tell(Problem::Tag { dir: record.id, at });
+                    self.put(tag_of(at), &right.to_le_bytes())?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Frees an entry and its tag.
+    fn free(&mut self, at: u64) -> Result<()> {
+        self.put(at, &FREE)?;
+        self.put(tag_of(at), &[0; 4])
     }
 
     /// Empties an entry, or a page of names, that fails its check.
@@ -96,7 +130,7 @@ impl<M: Media> Checker<'_, M> {
             | FormatError::Reserved { what: "name entry" | "free name entry" }
             | FormatError::Range { what: "name entry kind" | "name length", .. }
             | FormatError::Range { what: "name hash" | "name entry id", .. }
-            | FormatError::Name { .. } => self.put(at, &FREE),
+            | FormatError::Name { .. } => self.free(at),
             // The map above the page, which has its own turn.
             _ => Ok(()),
         }
@@ -105,11 +139,14 @@ impl<M: Media> Checker<'_, M> {
     /// What an entry is bound to.
     fn binding(&mut self, n: u64, named: &Named) -> Result<Result<(), Problem>> {
         let (entry, id) = (&named.entry, named.entry.id);
-        let dir = self.store.live(RecordNo(n as u32))?.id;
+        let record = self.store.live(RecordNo(n as u32))?;
+        let dir = record.id;
         let lost = |what| Problem::Name { dir, why: StoreError::Corrupt { what, at: named.at } };
-        match self.store.find_name(RecordNo(n as u32), entry.bytes()) {
+        match self.store.find_name(&record, entry.bytes()) {
             Err(StoreError::Media(why)) => return Err(why.into()),
             Ok(Some(found)) if found.at == named.at => {}
+            // That was told already, and a repair has put it right.
+            Ok(None) if self.store.half(tag_of(named.at))? != name::tag(entry.hash) => {}
             _ => return Ok(Err(lost("a name is there twice, or where no lookup finds it"))),
         }
         let target = match self.store.search_chain(id) {

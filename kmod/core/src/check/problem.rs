@@ -121,6 +121,13 @@ pub enum Problem {
         /// Why.
         why: StoreError,
     },
+    /// A name's tag is not that of its entry: it can hide the name.
+    Tag {
+        /// The directory.
+        dir: ObjectId,
+        /// The entry.
+        at: u64,
+    },
     /// A name is bound to nothing, or to a thing of another kind.
     Dangling {
         /// The directory.
@@ -197,6 +204,9 @@ impl fmt::Display for Problem {
                 write!(f, "FOT entry {index} of object {id} is unusable: {why}")
             }
             Self::Name { dir, why } => write!(f, "a name in directory {dir} is unusable: {why}"),
+            Self::Tag { dir, at } => {
+                write!(f, "the tag of the name entry at byte {at}, in directory {dir}, is wrong")
+            }
             Self::Dangling { dir, id } => {
                 write!(f, "a name in directory {dir} is bound to {id}, which is not there")
             }
