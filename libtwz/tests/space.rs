@@ -398,3 +398,30 @@ fn threads_that_follow_and_insert_at_once_never_meet_a_slot_half_mapped() {
         spokes.iter().map(|spoke| spoke.bits().index()).collect();
     assert_eq!(entries.len(), 400);
 }
+
+#[test]
+fn many_threads_may_fault_on_the_same_slots_at_once() {
+    let pool = Pool::in_memory();
+    let space = pool.open();
+    let slots = 100..200u32;
+    for slot in slots.clone() {
+        let id = space.create(Node::new(slot as u64)).unwrap().id();
+        space.view().set(slot, id, Rights(3)).unwrap();
+    }
+    for _ in 0..5 {
+        let start = std::sync::Barrier::new(8);
+        std::thread::scope(|scope| {
+            for _ in 0..8 {
+                scope.spawn(|| {
+                    start.wait();
+                    for slot in slots.clone() {
+                        let address = space.view().address(slot) + 4096;
+                        // SAFETY: the view shows an object there; the fault handler maps it.
+                        assert_eq!(unsafe { (address as *const u64).read_volatile() }, slot as u64);
+                    }
+                });
+            }
+        });
+        space.view().invalidate(slots.start, slots.len() as u32).unwrap();
+    }
+}
