@@ -217,12 +217,7 @@ fn lie_somewhere(bytes: &mut [u8], geo: &Geometry, random: &mut Random) {
             *w = number(random) as u32
         }),
         6 => lie::<u64>(bytes, geo.groups_page * PAGE, |w| *w = number(random)),
-        7 => {
-            // Tags of names, if the page has any.
-            let name = [b'0' + random.below(10) as u8];
-            let tag = [0, 1, number(random) as u32, hash(&name)][random.below(4) as usize];
-            lie::<u32>(bytes, page_at + 8 + random.below(14) * 4, |t| *t = tag);
-        }
+        7 => lie_about_names(bytes, page_at, random),
         _ => {
             let entry = page_at + 64 + random.below(14) * 288;
             lie::<NameEntry>(bytes, entry, |e| {
@@ -231,6 +226,13 @@ fn lie_somewhere(bytes: &mut [u8], geo: &Geometry, random: &mut Random) {
             });
         }
     }
+}
+
+/// Sets a tag of a page of names, if the page is one.
+fn lie_about_names(bytes: &mut [u8], page_at: u64, random: &mut Random) {
+    let name = [b'0' + random.below(10) as u8];
+    let tag = [0, 1, number(random) as u32, hash(&name)][random.below(4) as usize];
+    lie::<u32>(bytes, page_at + 8 + random.below(14) * 4, |t| *t = tag);
 }
 
 #[test]
