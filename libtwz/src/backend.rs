@@ -11,7 +11,10 @@ use std::os::fd::{BorrowedFd, OwnedFd};
 use twz_abi::{ObjectId, Rights, meta};
 use twz_core::ident::Identity;
 
-use crate::{error::Result, raw::SlotWindow};
+use crate::{
+    error::{Error, Result},
+    raw::{SlotWindow, sys},
+};
 
 /// What an object shall be.
 #[derive(Clone, Copy, Debug)]
@@ -42,6 +45,33 @@ impl Default for NewObject {
             kind: meta::kind::BYTES,
             fingerprint: 0,
             size: 0,
+        }
+    }
+}
+
+impl NewObject {
+    /// An id that nobody has, and what it is made from. `content` is the hash of
+    /// an immutable object's data, else zeros.
+    pub(crate) fn earn_id(&self, content: [u8; 32]) -> Result<(ObjectId, Identity)> {
+        loop {
+            let nonce = match self.nonce {
+                Some(nonce) => nonce,
+                None => sys::random()?,
+            };
+            let identity = Identity {
+                nonce,
+                owner: self.owner,
+                flags: self.flags,
+                default_rights: self.default_rights.0,
+                content,
+            };
+            match identity.id() {
+                Some(id) => return Ok((id, identity)),
+                None if self.nonce.is_some() => {
+                    return Err(Error::Unsupported("this nonce gives no valid id; use another"));
+                }
+                None => {}
+            }
         }
     }
 }

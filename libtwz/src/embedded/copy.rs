@@ -22,7 +22,7 @@ use zerocopy::IntoBytes as _;
 
 use super::{
     EmbeddedPool,
-    objects::{META_IN_TAIL, identify, in_directory, meta_of},
+    objects::{META_IN_TAIL, in_directory, meta_of},
     paths,
     paths::ObjectPath,
 };
@@ -46,7 +46,7 @@ impl EmbeddedPool {
         };
         // The kind and the type are those of the source: the bytes are.
         let new = NewObject { kind: old.kind, fingerprint: old.fingerprint, ..*new };
-        let (id, identity) = identify(&new, content)?;
+        let (id, identity) = new.earn_id(content)?;
         let mut meta = meta_of(id, &identity, &new, size);
         let fot_pages = Bounds::unpack(old.bounds).fot_pages;
         meta.bounds = Bounds { data_pages: size.div_ceil(PAGE) as u32, fot_pages }.pack();

@@ -27,35 +27,11 @@ use super::{EmbeddedPool, paths, paths::ObjectPath};
 use crate::{
     backend::{NewObject, ObjectStat},
     error::{Error, Result},
-    raw::{sys, tail::TailPage},
+    raw::tail::TailPage,
 };
 
 /// Where the meta record lies in the tail file.
 pub(super) const META_IN_TAIL: u64 = META_START - TAIL_START;
-
-/// What a new object says of itself, under an id nobody has.
-pub(super) fn identify(new: &NewObject, content: [u8; 32]) -> Result<(ObjectId, Identity)> {
-    loop {
-        let nonce = match new.nonce {
-            Some(nonce) => nonce,
-            None => sys::random()?,
-        };
-        let identity = Identity {
-            nonce,
-            owner: new.owner,
-            flags: new.flags,
-            default_rights: new.default_rights.0,
-            content,
-        };
-        match identity.id() {
-            Some(id) => return Ok((id, identity)),
-            None if new.nonce.is_some() => {
-                return Err(Error::Unsupported("this nonce gives no valid id; use another"));
-            }
-            None => {}
-        }
-    }
-}
 
 /// The meta record of a new object.
 pub(super) fn meta_of(id: ObjectId, identity: &Identity, new: &NewObject, size: u64) -> Meta {
@@ -106,7 +82,7 @@ impl EmbeddedPool {
                 "an immutable object is made by copying one that has its data",
             ));
         }
-        let (id, identity) = identify(new, [0; 32])?;
+        let (id, identity) = new.earn_id([0; 32])?;
         self.place(id, &meta_of(id, &identity, new, new.size), None)?;
         Ok(id)
     }

@@ -21,7 +21,7 @@ use twz_abi::ObjectId;
 
 use super::{
     EmbeddedPool,
-    objects::{identify, identity_of, in_directory, meta_of},
+    objects::{identity_of, in_directory, meta_of},
     paths,
     paths::ObjectPath,
 };
@@ -83,7 +83,7 @@ impl EmbeddedPool {
             return Ok(id);
         }
         let new = NewObject { nonce: begun.map(|(_, nonce)| nonce), ..NewObject::default() };
-        let (id, identity) = identify(&new, [0; 32])?;
+        let (id, identity) = new.earn_id([0; 32])?;
         if begun.is_none_or(|(known, _)| known != id) {
             self.record_inode(inode, id, identity.nonce)?;
         }

@@ -16,7 +16,7 @@ use twz_core::{
 };
 use zerocopy::{FromZeros as _, IntoBytes as _};
 
-use super::{ImageFile, ImagePool, earn};
+use super::{ImageFile, ImagePool};
 use crate::{
     backend::{Backend, Binding, Mapped, NewObject, ObjectStat, PoolInfo},
     error::{Error, Result},
@@ -157,7 +157,7 @@ impl Backend for ImagePool {
                 "an immutable object is made by copying one that has its data",
             ));
         }
-        self.place(&earn(new, [0; 32])?.1, new)
+        self.place(&new.earn_id([0; 32])?.1, new)
     }
 
     fn adopt(&self, identity: &Identity, new: &NewObject) -> Result<ObjectId> {
@@ -226,7 +226,7 @@ impl Backend for ImagePool {
             0 => [0; 32],
             _ => hash(store, r, old.size).map_err(&said)?,
         };
-        let (id, identity) = earn(new, content)?;
+        let (id, identity) = new.earn_id(content)?;
         // The kind and the type are those of the source: the bytes are.
         let (kind, fingerprint) = (old.kind, old.fingerprint);
         let new = twz_core::NewObject { identity, kind, fingerprint, size: old.size };
@@ -280,7 +280,7 @@ impl Backend for ImagePool {
     }
 
     fn make_dir(&self, path: &str) -> Result<()> {
-        let (_, identity) = earn(&NewObject::default(), [0; 32])?;
+        let (_, identity) = NewObject::default().earn_id([0; 32])?;
         let mut state = self.state();
         state.store.mkdir(path.as_bytes(), &identity).map_err(self.said(path))?;
         state.directories = state.directories.map(|n| n + 1);

@@ -15,7 +15,7 @@ use std::{
 
 use twz_abi::{FormatError, ObjectId};
 use twz_core::{
-    Identity, Media as _, MediaError, Mode, Store, StoreError,
+    Media as _, MediaError, Mode, Store, StoreError,
     format::{FormatOptions, format},
 };
 
@@ -95,7 +95,7 @@ impl ImagePool {
         })?;
         file.set_len(options.size).map_err(Error::at("make", path))?;
         let mut file = ImageFile::hold(file, path, true, Durable::Always)?;
-        let root = earn(&NewObject::default(), [0; 32])?.1;
+        let root = NewObject::default().earn_id([0; 32])?.1;
         let told = format(
             &mut file,
             &FormatOptions {
@@ -190,30 +190,6 @@ impl ImagePool {
     /// names that it is about.
     fn said(&self, name: &str) -> impl Fn(StoreError) -> Error {
         move |error| explain(error, &self.path, name)
-    }
-}
-
-/// A new id for what an object shall be.
-fn earn(new: &NewObject, content: [u8; 32]) -> Result<(ObjectId, Identity)> {
-    loop {
-        let nonce = match new.nonce {
-            Some(nonce) => nonce,
-            None => sys::random()?,
-        };
-        let identity = Identity {
-            nonce,
-            owner: new.owner,
-            flags: new.flags,
-            default_rights: new.default_rights.0,
-            content,
-        };
-        match identity.id() {
-            Some(id) => return Ok((id, identity)),
-            None if new.nonce.is_some() => {
-                return Err(Error::Unsupported("this nonce gives no valid id; use another"));
-            }
-            None => {}
-        }
     }
 }
 

@@ -117,7 +117,7 @@ impl Home for InMemory<'_> {
 
     fn open(&mut self, id: ObjectId) -> Result<ObjectId, Failed> {
         let store = self.store()?;
-        Ok(store.stat(store.find(id)?)?.id)
+        Ok(store.find_record(id)?.1.id)
     }
 
     fn lookup(&mut self, path: &str) -> Result<ObjectId, Failed> {
