@@ -30,7 +30,6 @@ fn pristine() -> &'static [u8] {
                 store.bind(&[b'a' + i], id, false).expect("a free name");
             }
         }
-        drop(store);
         image
     })
 }
