@@ -19,10 +19,10 @@ fuzz_target!(|data: &[u8]| {
         let _ = meta.check();
     }
     for (place, word) in data.chunks_exact(8).enumerate() {
-        if let Ok(word) = MapWord::read_from_bytes(word) {
-            if let Ok(Some((page, flags))) = word.check(place as u64) {
-                assert_eq!(MapWord::new(page, flags, place as u64), word);
-            }
+        if let Ok(word) = MapWord::read_from_bytes(word)
+            && let Ok(Some((page, flags))) = word.check(place as u64)
+        {
+            assert_eq!(MapWord::new(page, flags, place as u64), word);
         }
     }
 });
