@@ -30,7 +30,8 @@ check: ## format, clippy and rustdoc with warnings denied, style and layering
 	@scripts/deps.sh build bench fuzz
 	$(CARGO) fmt --all --check
 	$(CARGO) clippy --workspace --all-targets -- -D warnings
-	RUSTDOCFLAGS='-D warnings' $(CARGO) doc --no-deps $(LIBS)
+	@# Built with what is private, for whoever works on it: links there are to be right too.
+	RUSTDOCFLAGS='-D warnings -A rustdoc::private_intra_doc_links' $(CARGO) doc --no-deps --document-private-items $(LIBS)
 	$(CARGO) test -p twz-tests --test style
 
 bench: ## the race against raw pointers and PMDK (ONLY=ptr|space for one of the two)

@@ -18,7 +18,7 @@
 //! 3. [`args::Text`] is one that is null or to bytes that end in a NUL, and
 //!    [`args::Owned`] one that is null or from `Box::into_raw` here.
 //! 4. A raw pointer is an address that nothing is promised of. It is checked
-//!    against the objects that are mapped ([`pointer`]) before it is followed.
+//!    against the objects that are mapped ([`mod@pointer`]) before it is followed.
 //!
 //! All of them hold for the duration of the call. `#[unsafe(no_mangle)]` is
 //! sound as the names all begin with `twz_`, which is ours.
