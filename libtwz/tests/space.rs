@@ -426,3 +426,61 @@ fn many_threads_may_fault_on_the_same_slots_at_once() {
         });
     }
 }
+
+#[test]
+fn links_that_some_program_left_among_the_names_lead_nowhere_they_should_not() {
+    use std::os::unix::fs::symlink;
+    let pool = Pool::new();
+    let space = pool.open();
+    let names = pool.path().join("names");
+    symlink("b", names.join("a")).unwrap();
+    symlink("a", names.join("b")).unwrap();
+    symlink("/etc/passwd", names.join("out")).unwrap();
+    symlink("../../pool.twz", names.join("up")).unwrap();
+    for (name, word) in [("a", "cycle"), ("out", "out of the pool"), ("up", "out of the pool")] {
+        let said = space.resolve(name).unwrap_err().to_string();
+        assert!(said.contains(word), "{name}: {said}");
+    }
+    for bad in ["../x", "a/../b", "", "/"] {
+        assert!(space.resolve(bad).is_err(), "{bad}");
+    }
+    // One that stays inside is another name.
+    let id = space.create(Node::new(1)).unwrap().id();
+    space.bind("real", id).unwrap();
+    symlink("real", names.join("alias")).unwrap();
+    assert_eq!(space.resolve("alias").unwrap(), id);
+    assert!(matches!(space.resolve("real/x"), Err(Error::NotADirectory(_))));
+}
+
+#[test]
+fn a_programs_own_resolver_is_asked_at_each_use() {
+    struct ByLength([ObjectId; 2]);
+    impl twz::resolver::Resolver for ByLength {
+        fn resolve(&self, _: &dyn twz::Backend, name: &str) -> twz::Result<ObjectId> {
+            Ok(self.0[name.len() % 2])
+        }
+    }
+    let pool = Pool::new();
+    let space = pool.open();
+    let nodes = [1, 2].map(|i| space.create(Node::new(i)).unwrap());
+    let holder = space.create(Node::new(0)).unwrap();
+    holder.root().next.store_name_with("odd", 7, 4096, Rights::READ).unwrap();
+    assert!(matches!(holder.root().next.lea(), Err(Error::Unresolved { .. })));
+    let resolver = std::sync::Arc::new(ByLength([nodes[0].id(), nodes[1].id()]));
+    assert!(space.register_resolver(1, resolver.clone()).is_err());
+    space.register_resolver(7, resolver).unwrap();
+    assert_eq!(holder.root().next.lea().unwrap().value.get(), 2);
+    holder.root().next.store_name_with("even", 7, 4096, Rights::READ).unwrap();
+    assert_eq!(holder.root().next.lea().unwrap().value.get(), 1);
+}
+
+#[test]
+fn only_views_are_views() {
+    let pool = Pool::new();
+    let space = pool.open();
+    let id = space.create(Node::new(1)).unwrap().id();
+    assert!(matches!(space.set_view(Some(id)), Err(Error::Unsupported(_))));
+    assert!(matches!(space.view().set(0, id, Rights::READ), Err(Error::Unsupported(_))));
+    assert!(matches!(space.view().set(u32::MAX, id, Rights::READ), Err(Error::NoSlot)));
+    assert!(space.view().set(5, ObjectId::NULL, Rights::READ).is_err());
+}
