@@ -28,16 +28,27 @@ pub(crate) enum Hold {
     Reach,
 }
 
+/// What a search for a slot came to.
+enum Found {
+    Slot(u32),
+    /// The slot was emptied by another thread: look again.
+    TakenBack,
+}
+
 impl Core {
     /// A slot that shows `id` with these rights, mapped and held.
     pub(crate) fn slot_for(&self, id: ObjectId, rights: Rights, hold: Hold) -> Result<u32> {
-        match self.find_slot(id, rights, hold) {
-            Err(Error::NoSlot) if self.take_back()? > 0 => self.find_slot(id, rights, hold),
-            other => other,
+        loop {
+            match self.find_slot(id, rights, hold) {
+                Ok(Found::Slot(slot)) => return Ok(slot),
+                Ok(Found::TakenBack) => {}
+                Err(Error::NoSlot) if self.take_back()? > 0 => {}
+                Err(error) => return Err(error),
+            }
         }
     }
 
-    fn find_slot(&self, id: ObjectId, rights: Rights, hold: Hold) -> Result<u32> {
+    fn find_slot(&self, id: ObjectId, rights: Rights, hold: Hold) -> Result<Found> {
         for place in 0..self.arena().slots() {
             let Some((slot, new)) = self.claim_view_slot(id, rights, place)? else { continue };
             let info = self.arena().info(slot).ok_or(Error::NoSlot)?;
@@ -46,15 +57,17 @@ impl Core {
             hold.take(info);
             if let Err(error) = self.map_slot(slot) {
                 hold.undo(info);
+                let shown = self.view_entry(slot).ok().flatten().map(|entry| entry.id);
                 if new {
                     self.release_view_slot(slot);
                 }
-                return Err(error);
+                // Taken back between the look at its entry and the hold.
+                return if shown == Some(id) { Err(error) } else { Ok(Found::TakenBack) };
             }
             // A slot goes on showing what it showed before its entry was
             // changed, until it is invalidated: then it is not the one.
             if info.id() == id && info.requested.load(Ordering::Relaxed) == rights.0 {
-                return Ok(slot);
+                return Ok(Found::Slot(slot));
             }
             hold.undo(info);
         }
@@ -80,50 +93,83 @@ impl Core {
         if self.view_is_shared() {
             return Ok(0);
         }
+        let _one_at_a_time = self.sweep.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
         let slots = 1..self.arena().slots();
         let infos = || slots.clone().filter_map(|slot| Some((slot, self.arena().info(slot)?)));
-        // With no object open there is no reference at all. The marks are taken
-        // off first and the handles counted after: whoever opens one later and
-        // follows a pointer marks anew, and is seen below.
+        // With no object open there is no reference at all. The order matters:
+        // marks are taken off, then what is cached goes, then handles are
+        // counted. Whoever followed a cached pointer before it went has a
+        // handle that is counted, or had one and its reference is over; whoever
+        // follows one later goes the slow way, marks, and is seen below.
         let marked: Vec<_> =
             infos().filter(|(_, info)| info.reached.swap(0, Ordering::SeqCst) != 0).collect();
+        self.arena().forget_all();
         if self.pinned() != 0 {
             marked.iter().for_each(|(_, info)| info.reached.store(1, Ordering::SeqCst));
         }
-        self.arena().forget_all();
-        let mut taken = 0;
-        for (slot, info) in infos() {
-            taken += usize::from(self.empty_if_unused(slot, info)?);
-        }
-        Ok(taken)
+        let unused: Vec<_> =
+            infos().filter(|(_, info)| claim_unused(info)).map(|(slot, _)| slot).collect();
+        unused.iter().for_each(|&slot| self.release_view_slot(slot));
+        self.empty(&unused)?;
+        Ok(unused.len())
     }
 
-    fn empty_if_unused(&self, slot: u32, info: &SlotInfo) -> Result<bool> {
-        let unused =
-            || info.pins.load(Ordering::SeqCst) == 0 && info.reached.load(Ordering::SeqCst) == 0;
-        let claim = || {
-            info.state
-                .compare_exchange(
-                    slot_state::MAPPED,
-                    slot_state::BUSY,
-                    Ordering::SeqCst,
-                    Ordering::SeqCst,
-                )
-                .is_ok()
-        };
-        if !unused() || !claim() {
-            return Ok(false);
+    /// Makes a mapped slot busy, for [`Core::empty`]. `false` if nothing is mapped.
+    pub(crate) fn claim_mapped(&self, slot: u32) -> bool {
+        let Some(info) = self.arena().info(slot) else { return false };
+        loop {
+            let claimed = info.state.compare_exchange(
+                slot_state::MAPPED,
+                slot_state::BUSY,
+                Ordering::SeqCst,
+                Ordering::SeqCst,
+            );
+            match claimed {
+                Ok(_) => return true,
+                Err(slot_state::EMPTY) => return false,
+                Err(_) => std::thread::yield_now(),
+            }
         }
-        if !unused() {
-            info.state.store(slot_state::MAPPED, Ordering::SeqCst);
-            return Ok(false);
-        }
-        self.release_view_slot(slot);
-        let cleared = SlotWindow::claimed(self.arena(), slot).clear();
-        info.set_id(ObjectId::NULL);
-        info.state.store(slot_state::EMPTY, Ordering::SeqCst);
-        cleared.map(|()| true)
     }
+
+    /// Takes what is mapped out of slots that the caller has made busy. What is
+    /// cached of them goes first: nobody can map or remember anything of a busy
+    /// slot, so what comes into it next starts from nothing.
+    pub(crate) fn empty(&self, busy: &[u32]) -> Result<()> {
+        self.arena().forget_all();
+        let mut outcome = Ok(());
+        for &slot in busy {
+            let Some(info) = self.arena().info(slot) else { continue };
+            outcome = outcome.and(SlotWindow::claimed(self.arena(), slot).clear());
+            info.set_id(ObjectId::NULL);
+            info.state.store(slot_state::EMPTY, Ordering::SeqCst);
+        }
+        outcome
+    }
+}
+
+/// Makes a slot busy if nobody holds it.
+fn claim_unused(info: &SlotInfo) -> bool {
+    let unused =
+        || info.pins.load(Ordering::SeqCst) == 0 && info.reached.load(Ordering::SeqCst) == 0;
+    let claim = || {
+        info.state
+            .compare_exchange(
+                slot_state::MAPPED,
+                slot_state::BUSY,
+                Ordering::SeqCst,
+                Ordering::SeqCst,
+            )
+            .is_ok()
+    };
+    if !unused() || !claim() {
+        return false;
+    }
+    let still = unused();
+    if !still {
+        info.state.store(slot_state::MAPPED, Ordering::SeqCst);
+    }
+    still
 }
 
 impl Hold {
@@ -138,5 +184,68 @@ impl Hold {
         if self == Self::Pin {
             info.pins.fetch_sub(1, Ordering::SeqCst);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::{EmbeddedPool, Field, InitOptions, Object, Ptr, Space};
+
+    #[derive(twz_derive::Persist)]
+    #[repr(C)]
+    struct Node {
+        value: Field<u64>,
+        next: Ptr<Node>,
+    }
+
+    fn node(space: &Space, value: u64) -> Object<Node> {
+        space.create(Node { value: Field::new(value), next: Ptr::null() }).unwrap()
+    }
+
+    /// Few slots and many threads, so that slots are taken back while others
+    /// are being found, pinned and reached.
+    #[test]
+    fn threads_share_too_few_slots() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("pool");
+        EmbeddedPool::init(&path, &InitOptions::default()).unwrap();
+        let pool = Box::new(EmbeddedPool::open(&path).unwrap());
+        let space = Space::with_slots(pool, 64).unwrap();
+        let ids: Vec<_> = (0..200).map(|i| node(&space, i).id()).collect();
+        // Each points to the next one but three, far enough to need another slot.
+        for (i, &id) in ids.iter().enumerate() {
+            let to = crate::Global { id: ids[(i + 3) % ids.len()], offset: 4096 };
+            space
+                .open_object::<Node>(id)
+                .unwrap()
+                .root()
+                .next
+                .store_global(to, crate::Rights(3))
+                .unwrap();
+        }
+        std::thread::scope(|scope| {
+            for thread in 0..4usize {
+                let (space, ids) = (&space, &ids);
+                scope.spawn(move || {
+                    for round in 0..1500usize {
+                        let i = (round * (7 + thread) + thread * 31) % ids.len();
+                        let object = match space.open_object::<Node>(ids[i]) {
+                            Err(crate::Error::NoSlot) => continue,
+                            other => other.unwrap(),
+                        };
+                        assert_eq!(object.root().value.get(), i as u64);
+                        // Every slot may be held for the moment; that is an error
+                        // like any other, and never another object.
+                        match object.root().next.lea() {
+                            Err(crate::Error::NoSlot) => {}
+                            next => {
+                                assert_eq!(next.unwrap().value.get(), ((i + 3) % ids.len()) as u64)
+                            }
+                        }
+                    }
+                });
+            }
+        });
+        assert!(space.open_object::<Node>(ids[0]).is_ok());
     }
 }

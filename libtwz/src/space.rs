@@ -26,7 +26,7 @@ use crate::{
     object::{self, Object},
     raw::{
         Arena, SlotWindow,
-        arena::{SlotInfo, slot_state},
+        arena::{MAX_SLOTS, SlotInfo, slot_state},
         fault::{self, Outcome},
         sys,
         translate::Translation,
@@ -65,6 +65,8 @@ pub struct Core {
     pub(crate) resolvers: RwLock<HashMap<u64, Arc<dyn Resolver>>>,
     pub(crate) names: Mutex<HashMap<(u32, u32), Resolved>>,
     shared_view: AtomicBool,
+    /// Held by who takes slots back.
+    pub(crate) sweep: Mutex<()>,
     /// One thread of the process at a time changes an object under its lock.
     pub(crate) writers: Mutex<HashMap<ObjectId, Arc<Mutex<()>>>>,
 }
@@ -119,7 +121,12 @@ impl Space {
 
     /// A space on any backend that can map.
     pub fn on(backend: Box<dyn Backend>) -> Result<Self> {
-        let arena = Arena::reserve()?;
+        Self::with_slots(backend, MAX_SLOTS)
+    }
+
+    /// The same with at most so many slots.
+    pub(crate) fn with_slots(backend: Box<dyn Backend>, most: u32) -> Result<Self> {
+        let arena = Arena::reserve(most)?;
         if let Some((file, offset)) = backend.control() {
             let write = !backend.info()?.read_only;
             arena.map_control(file, offset, write)?;
@@ -130,6 +137,7 @@ impl Space {
             resolvers: RwLock::default(),
             names: Mutex::default(),
             shared_view: AtomicBool::new(false),
+            sweep: Mutex::default(),
             writers: Mutex::default(),
         });
         fault::enlist(&core);

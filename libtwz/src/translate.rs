@@ -56,13 +56,10 @@ impl Core {
         {
             return Ok(own);
         }
-        let pending = self.arena().begin_translation();
         if index == 0 {
-            self.map_slot(slot)?;
-            let own = self.translation(slot)?;
-            self.arena().remember(&pending, slot, 0, own);
-            return Ok(own);
+            return self.refresh(slot);
         }
+        let pending = self.arena().begin_translation();
         let reached = self.fot_target(slot, index)?;
         // An entry that asks for nothing asks for what programs commonly need.
         let rights = match reached.rights.and(Rights(7)) {
@@ -170,8 +167,11 @@ impl Core {
 
     /// The translation of a slot as it is now, remembered.
     pub(crate) fn refresh(&self, slot: u32) -> Result<Translation> {
-        self.arena().forget_slot(slot);
-        self.translate(slot, 0)
+        let pending = self.arena().begin_translation();
+        self.map_slot(slot)?;
+        let own = self.translation(slot)?;
+        self.arena().remember(&pending, slot, 0, own);
+        Ok(own)
     }
 
     /// Makes sure that slot offsets `start` to `end` are data with storage

@@ -13,10 +13,7 @@ use twz_abi::{ObjectId, Rights, meta::kind, view::SlotView, view::ViewEntry};
 use crate::{
     backend::NewObject,
     error::{Error, Result},
-    raw::{
-        SlotWindow,
-        arena::{VIEW_BYTES, slot_state},
-    },
+    raw::arena::VIEW_BYTES,
     space::{Core, Space},
 };
 
@@ -59,10 +56,9 @@ impl Space {
             }
             None => None,
         };
-        for slot in 1..core.arena().slots() {
-            core.unmap_slot(slot)?;
-        }
-        core.arena().forget_all();
+        let mapped: Vec<_> =
+            (1..core.arena().slots()).filter(|&slot| core.claim_mapped(slot)).collect();
+        core.empty(&mapped)?;
         core.names.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).clear();
         core.note_shared_view(opened.is_some());
         match opened {
@@ -114,9 +110,8 @@ impl View<'_> {
                 });
             }
         }
-        for slot in slots {
-            core.unmap_slot(slot)?;
-        }
+        let mapped: Vec<_> = slots.filter(|&slot| core.claim_mapped(slot)).collect();
+        core.empty(&mapped)?;
         self.0.backend().bump_generation()
     }
 
@@ -188,27 +183,6 @@ impl Core {
                 word.store(0, Ordering::Release);
             }
         }
-    }
-
-    /// Takes what is mapped out of a slot.
-    pub(crate) fn unmap_slot(&self, slot: u32) -> Result<()> {
-        let Some(info) = self.arena().info(slot) else { return Ok(()) };
-        loop {
-            match info.state.compare_exchange(
-                slot_state::MAPPED,
-                slot_state::BUSY,
-                Ordering::AcqRel,
-                Ordering::Acquire,
-            ) {
-                Ok(_) => break,
-                Err(slot_state::EMPTY) => return Ok(()),
-                Err(_) => std::thread::yield_now(),
-            }
-        }
-        let cleared = SlotWindow::claimed(self.arena(), slot).clear();
-        info.set_id(ObjectId::NULL);
-        info.state.store(slot_state::EMPTY, Ordering::Release);
-        cleared
     }
 }
 

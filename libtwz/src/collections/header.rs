@@ -247,18 +247,18 @@ impl<'a> Memory<'a> {
     /// The same as the log would have it.
     #[inline(always)]
     fn unit(&self, offset: u64, size: u64) -> Result<u64> {
-        if !self.log.is_empty()
-            && let Some(entry) = self.log.chunks_exact(2).find(|entry| {
-                let what = entry[0].load(Ordering::Relaxed);
-                let (at, len) = (what & OFFSET, what >> LEN_SHIFT & LEN);
-                what & HEADER == 0 && (at..at + len).contains(&offset)
-            })
-        {
+        // Each word is loaded once: a writer may be putting others there.
+        let logged = self.log.chunks_exact(2).find_map(|entry| {
             let (what, value) =
                 (entry[0].load(Ordering::Relaxed), entry[1].load(Ordering::Relaxed));
+            let (at, len) = (what & OFFSET, what >> LEN_SHIFT & LEN);
+            let covers = what & HEADER == 0 && (at..at + len).contains(&offset);
+            covers.then(|| (what, value, offset - at))
+        });
+        if let Some((what, value, within)) = logged {
             return match what & COPY {
                 0 => Ok(value),
-                _ => self.load((value & OFFSET) + (offset - (what & OFFSET)), size),
+                _ => self.load((value & OFFSET) + within, size),
             };
         }
         self.load(offset, size)

@@ -115,10 +115,10 @@ pub struct Arena {
 impl Arena {
     /// Reserves an arena. Where, differs from process to process on purpose:
     /// nothing may depend on it.
-    pub fn reserve() -> Result<Self> {
+    pub fn reserve(most_slots: u32) -> Result<Self> {
         static NEXT: AtomicUsize = AtomicUsize::new(0);
         let start = std::process::id() as usize * 7 + NEXT.fetch_add(1, Ordering::Relaxed);
-        let mut slots = MAX_SLOTS;
+        let mut slots = most_slots.min(MAX_SLOTS);
         while slots >= 16 {
             for i in 0..PLACES - 1 {
                 // Place 0 holds the program on some layouts; begin at 1.
