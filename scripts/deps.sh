@@ -44,7 +44,7 @@ for what in "$@"; do
 done
 
 # Rust comes from rustup, not from apt: Debian's is older than the 1.88 we use.
-rust_advice="install a Rust toolchain, 1.88 or newer: https://rustup.rs (or: rustup update stable)"
+rust_advice="install a Rust toolchain, 1.88 or newer, with rustup (or: rustup update stable)"
 version=$("${CARGO:-cargo}" --version 2>/dev/null | awk '{ print $2 }') || true
 if [[ -z $version ]]; then
     echo "deps.sh: cargo is missing; $rust_advice" >&2

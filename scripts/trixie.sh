@@ -37,8 +37,11 @@ mirror() {
 }
 
 scripts/deps.sh msrv || exit 77
-url=$(mirror)
-url=${url:-http://deb.debian.org/debian}
+url=${TWZ_DEBIAN_MIRROR:-$(mirror)}
+if [[ -z $url ]]; then
+    echo "trixie.sh: this machine uses no Debian mirror; name one in TWZ_DEBIAN_MIRROR" >&2
+    exit 77
+fi
 
 # Made under another name and renamed when whole: an interrupted run leaves
 # nothing that looks finished. Through tar, so that without root the files
