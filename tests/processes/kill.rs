@@ -77,8 +77,10 @@ fn killed_at(pool: &Path, operation: &str, call: &str, n: u32) -> bool {
 fn survives(operation: &str) {
     let traces = Command::new("strace").args(["-qq", "-o", "/dev/null", "true"]).status();
     if !traces.is_ok_and(|status| status.success()) {
-        eprintln!("SKIPPED: strace cannot trace here; nothing is killed at a system call");
-        return;
+        return twz_tests::skip(
+            "kill",
+            "strace cannot trace here: nothing is killed at a system call",
+        );
     }
     let parent = parent();
     let mut kills = 0;

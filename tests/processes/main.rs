@@ -301,8 +301,7 @@ fn a_full_disk_is_an_error_and_loses_nothing() {
         .arg(format!("mount -t tmpfs twz {}", target.display()))
         .output();
     if !probe.is_ok_and(|output| output.status.success()) {
-        eprintln!("SKIPPED: no mount namespaces here; the disk is not filled");
-        return;
+        return twz_tests::skip("full disk", "no mount namespaces here: no disk is filled");
     }
     let pool = TempPool::new();
     let space = pool.open();
