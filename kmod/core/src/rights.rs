@@ -150,7 +150,8 @@ mod tests {
     fn fewer_rights_never_allow_more() {
         for view in 0..64 {
             for context in 0..64 {
-                for less in 0..64 {
+                // Under Miri, which takes minutes for all, one in seven.
+                for less in (0..64).step_by(if cfg!(miri) { 7 } else { 1 }) {
                     for (access, _) in ACCESSES {
                         let some = decide(access, Rights(view), Rights(context & less));
                         if let Decision::Allow(_) = some {
