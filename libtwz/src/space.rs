@@ -65,6 +65,9 @@ pub struct Core {
     pub(crate) resolvers: RwLock<HashMap<u64, Arc<dyn Resolver>>>,
     pub(crate) names: Mutex<HashMap<(u32, u32), Resolved>>,
     shared_view: AtomicBool,
+    /// Where a private view begins to look for slots: other in each process, so
+    /// that nothing can come to depend on an address.
+    salt: u32,
     /// Held by who takes slots back.
     pub(crate) sweep: Mutex<()>,
     /// One thread of the process at a time changes an object under its lock.
@@ -137,6 +140,7 @@ impl Space {
             resolvers: RwLock::default(),
             names: Mutex::default(),
             shared_view: AtomicBool::new(false),
+            salt: u32::from_le_bytes(sys::random()?),
             sweep: Mutex::default(),
             writers: Mutex::default(),
         });
@@ -207,6 +211,12 @@ impl Core {
     /// Whether the view in force is an object that others may use too.
     pub(crate) fn view_is_shared(&self) -> bool {
         self.shared_view.load(Ordering::Acquire)
+    }
+
+    /// Where in the view to begin to look for a slot. All who share a view begin
+    /// at the same place, and so find the same slots.
+    pub(crate) fn first_slot(&self) -> u64 {
+        if self.view_is_shared() { 0 } else { self.salt as u64 }
     }
 
     pub(crate) fn note_shared_view(&self, shared: bool) {
@@ -319,27 +329,23 @@ impl Core {
         if !requested.contains(access.right()) {
             return false;
         }
-        if info
-            .state
-            .compare_exchange(
-                slot_state::MAPPED,
-                slot_state::BUSY,
-                Ordering::AcqRel,
-                Ordering::Acquire,
-            )
-            .is_err()
-        {
+        if !self.claim_mapped(slot) {
+            // Emptied meanwhile: let the access fault on what it is now.
             return true;
         }
-        let window = SlotWindow::claimed(&self.arena, slot);
-        let mapped = self.backend.map(info.id(), &window, requested);
-        if let Ok(mapped) = &mapped {
-            info.fot_pages.store(mapped.fot_pages, Ordering::Relaxed);
-            info.granted.store(mapped.granted.0, Ordering::Release);
-        }
+        // Another thread may have asked while this one waited.
+        let granted = info.granted().contains(access.right()) || {
+            let window = SlotWindow::claimed(&self.arena, slot);
+            let mapped = self.backend.map(info.id(), &window, requested);
+            if let Ok(mapped) = &mapped {
+                info.fot_pages.store(mapped.fot_pages, Ordering::Relaxed);
+                info.granted.store(mapped.granted.0, Ordering::Release);
+            }
+            self.arena.forget_slot(slot);
+            mapped.is_ok_and(|mapped| mapped.granted.contains(access.right()))
+        };
         info.state.store(slot_state::MAPPED, Ordering::Release);
-        self.arena.forget_slot(slot);
-        mapped.is_ok_and(|mapped| mapped.granted.contains(access.right()))
+        granted
     }
 
     /// Asks again for the right to write to a slot that was mapped without it.
@@ -351,32 +357,24 @@ impl Core {
     pub(crate) fn map_fot(&self, slot: u32, index: u32) -> Result<()> {
         let info = self.arena.info(slot).ok_or(Error::NoSlot)?;
         let pages = fot::pages_for(index);
-        loop {
-            let have = info.fot_pages.load(Ordering::Acquire);
-            if have >= pages {
-                return Ok(());
-            }
-            if info
-                .state
-                .compare_exchange(
-                    slot_state::MAPPED,
-                    slot_state::BUSY,
-                    Ordering::AcqRel,
-                    Ordering::Acquire,
-                )
-                .is_err()
-            {
-                std::thread::yield_now();
-                continue;
-            }
-            let window = SlotWindow::claimed(&self.arena, slot);
-            let done = self.backend.map_fot(info.id(), &window, have, pages, info.granted());
-            if let Ok(now) = done {
-                info.fot_pages.store(now, Ordering::Release);
-            }
-            info.state.store(slot_state::MAPPED, Ordering::Release);
-            return done.map(|_| ());
+        if info.fot_pages.load(Ordering::Acquire) >= pages {
+            return Ok(());
         }
+        if !self.claim_mapped(slot) {
+            return Err(Error::BadPointer { why: "nothing is mapped there" });
+        }
+        let have = info.fot_pages.load(Ordering::Acquire);
+        let done = if have >= pages {
+            Ok(have)
+        } else {
+            let window = SlotWindow::claimed(&self.arena, slot);
+            self.backend.map_fot(info.id(), &window, have, pages, info.granted())
+        };
+        if let Ok(now) = done {
+            info.fot_pages.store(now, Ordering::Release);
+        }
+        info.state.store(slot_state::MAPPED, Ordering::Release);
+        done.map(|_| ())
     }
 
     /// Where a mapped slot's object is and how far its data goes now.

@@ -157,7 +157,8 @@ impl Core {
         place: u32,
     ) -> Result<Option<(u32, bool)>> {
         let start = (id.lo ^ id.hi).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 32;
-        let slot = ((start + place as u64) % self.arena().slots() as u64) as u32;
+        let slot =
+            ((start + self.first_slot() + place as u64) % self.arena().slots() as u64) as u32;
         if slot == 0 {
             return Ok(None);
         }

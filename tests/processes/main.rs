@@ -247,6 +247,49 @@ fn processes_that_share_a_view_share_its_slots() {
     assert_eq!(lines, [id.to_string(), slot]);
 }
 
+/// A worker that the modes of files bind: root reads and writes whatever they say.
+fn unprivileged(pool: &TempPool, args: &[&str]) -> Command {
+    if !nix::unistd::geteuid().is_root() {
+        return worker(args);
+    }
+    // Where the build put it, another user may not get.
+    let copy = pool.path().parent().unwrap().join("worker");
+    fs::copy(env!("CARGO_BIN_EXE_worker"), &copy).unwrap();
+    let mut command = Command::new(copy);
+    command.args(args).uid(65534).gid(65534);
+    command
+}
+
+#[test]
+fn an_access_that_becomes_allowed_later_simply_works() {
+    let pool = TempPool::within(Path::new("/var/tmp"));
+    let space = pool.open();
+    let ids = [1, 2].map(|i| space.create(Node::new(i)).unwrap().id().to_string());
+    let path = pool.path();
+    let chmod = |mode: &str, what: &Path| {
+        assert!(Command::new("chmod").args(["-R", mode]).arg(what).status().unwrap().success());
+    };
+    chmod("a+rwX", path.parent().unwrap());
+    for id in &ids {
+        chmod("a-w,a+X", &path.join("objects").join(&id[..2]));
+    }
+    let mut child = unprivileged(&pool, &["late-right", as_str(&path), &ids[0], &ids[1]])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut lines = BufReader::new(child.stdout.take().unwrap());
+    let mut line = String::new();
+    lines.read_line(&mut line).unwrap();
+    assert!(line.contains("does not grant"), "{line}");
+    chmod("a+rwX", &path.join("objects"));
+    writeln!(child.stdin.as_mut().unwrap(), "now").unwrap();
+    line.clear();
+    lines.read_line(&mut line).unwrap();
+    assert!(child.wait().unwrap().success());
+    assert_eq!(line.trim(), "5 6");
+}
+
 #[test]
 fn who_may_only_read_reads_and_is_told_why_not_more() {
     // World-readable, owned by somebody else: for root that takes another user.
@@ -265,16 +308,10 @@ fn who_may_only_read_reads_and_is_told_why_not_more() {
         );
     };
     chmod("a+rX,go-w");
-    let mut command = worker(&["try-writing", as_str(&path), &id.to_string()]);
-    // Root reads and writes whatever the modes say.
-    if nix::unistd::geteuid().is_root() {
-        let copy = path.parent().unwrap().join("worker");
-        fs::copy(env!("CARGO_BIN_EXE_worker"), &copy).unwrap();
-        command = Command::new(copy);
-        command.args(["try-writing", as_str(&path), &id.to_string()]).uid(65534).gid(65534);
-    } else {
+    if !nix::unistd::geteuid().is_root() {
         chmod("a-w");
     }
+    let mut command = unprivileged(&pool, &["try-writing", as_str(&path), &id.to_string()]);
     let output = command.output().unwrap();
     chmod("u+w");
     let lines = text(&output);

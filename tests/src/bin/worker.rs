@@ -20,6 +20,7 @@ fn main() -> ExitCode {
         ["follow", pool, name] => follow(pool, name),
         ["see-view", pool, view, slot] => see_view(pool, view, slot),
         ["try-writing", pool, id] => try_writing(pool, id),
+        ["late-right", pool, a, b] => late_right(pool, a, b),
         ["fill-disk", pool] => fill_disk(pool),
         ["store-denied", pool, id] => store_denied(pool, id),
         ["once", pool, what] => once(pool, what),
@@ -218,6 +219,22 @@ fn try_writing(pool: &str, id: &str) -> Outcome {
     println!("{}", space.bind("x", object.id()).unwrap_err());
     println!("{}", space.backend().delete(object.id()).unwrap_err());
     println!("{}", object.resize(1 << 20).unwrap_err());
+    Ok(())
+}
+
+/// Opens two objects that may only be read, and writes to them when it is told
+/// that they may be written: to one by asking, to the other by just storing.
+fn late_right(pool: &str, a: &str, b: &str) -> Outcome {
+    let space = Space::open(pool)?;
+    let [a, b] = [a, b].map(|id| space.open_object::<Node>(id.parse().expect("an id")));
+    let (a, b) = (a?, b?);
+    println!("{}", a.root().value.set(5).unwrap_err());
+    std::io::stdin().read_line(&mut String::new())?;
+    a.root().value.set(5)?;
+    // SAFETY: a place in the data of `b`, aligned; the fault handler asks again
+    // for the right to write to it.
+    unsafe { ((b.address() + 4096) as *mut u64).write_volatile(6) };
+    println!("{} {}", a.root().value.get(), b.root().value.get());
     Ok(())
 }
 
