@@ -315,7 +315,7 @@ fn a_writer_that_fails_is_told() {
 
 /// The child of the next test: imports with files limited to 1 MiB.
 #[test]
-fn disk_full_child() {
+fn child_fills_the_disk() {
     let Some(root) = std::env::var_os("TWZ_TEST_DISK_FULL") else { return };
     let root = Path::new(&root);
     let limit = libc::rlimit { rlim_cur: 1 << 20, rlim_max: 1 << 20 };
@@ -341,7 +341,7 @@ fn a_directory_with_no_room_takes_nothing_in_by_halves() {
     fs::write(dir.path().join("file"), export(&from, id)).unwrap();
     directory(&dir.path().join("to"));
     let child = std::process::Command::new(std::env::current_exe().unwrap())
-        .args(["--exact", "disk_full_child", "--nocapture"])
+        .args(["--exact", "child_fills_the_disk", "--nocapture"])
         .env("TWZ_TEST_DISK_FULL", dir.path())
         .output()
         .unwrap();

@@ -461,8 +461,8 @@ fn readers_in_threads_see_whole_values() {
 
 /// What the killed processes do; not a test by itself.
 #[test]
-fn a_child_writes() {
-    let Some((path, id)) = child("a_child_writes") else { return };
+fn child_writes() {
+    let Some((path, id)) = child("child_writes") else { return };
     let space = Space::open(path).unwrap();
     let object = space.open_object::<All>(id).unwrap();
     let mut rng = Rng((std::process::id() as u64 * 77) | 1);
@@ -508,7 +508,7 @@ fn killed_writers_leave_whole_containers() {
             seen
         });
         for _ in 0..8 {
-            kill_some("a_child_writes", pool.path(), object.id(), 2);
+            kill_some("child_writes", pool.path(), object.id(), 2);
             // Before any writer has come to mend it.
             validate(&object);
         }

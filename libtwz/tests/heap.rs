@@ -322,8 +322,8 @@ fn chunks_change_hands() {
 
 /// What the killed processes do; not a test by itself.
 #[test]
-fn a_child_churns() {
-    let Some((path, id)) = child("a_child_churns") else { return };
+fn child_churns() {
+    let Some((path, id)) = child("child_churns") else { return };
     let space = Space::open(path).unwrap();
     let held = space.open_object::<Root>(id).unwrap();
     let seed = std::process::id() as u64;
@@ -342,7 +342,7 @@ fn killed_processes_leave_a_sound_heap() {
             block
         })
         .collect();
-    let kills = kill_some("a_child_churns", pool.path(), held.id(), 16);
+    let kills = kill_some("child_churns", pool.path(), held.id(), 16);
     let report: HeapReport = held.heap().check().unwrap();
     // Each had at most 440 blocks, and at most one run half taken or half freed.
     assert!(report.blocks <= 1000 + kills * 441, "{report:?}");

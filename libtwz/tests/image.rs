@@ -477,7 +477,7 @@ fn a_huge_sparse_object_is_copied_without_its_holes() {
 
 /// The child of the next test: copies, and dies in the middle of an object.
 #[test]
-fn cut_copy_child() {
+fn child_is_cut_while_copying() {
     let Some(root) = std::env::var_os("TWZ_TEST_CUT_COPY") else { return };
     let root = std::path::Path::new(&root);
     let from = open_pool(&root.join("from")).unwrap();
@@ -507,7 +507,7 @@ fn a_copy_that_was_killed_can_be_run_again() {
             _ => drop(place.directory("to")),
         }
         let child = std::process::Command::new(std::env::current_exe().unwrap())
-            .args(["--exact", "cut_copy_child", "--nocapture"])
+            .args(["--exact", "child_is_cut_while_copying", "--nocapture"])
             .env("TWZ_TEST_CUT_COPY", place.0.path())
             .output()
             .unwrap();
