@@ -30,6 +30,7 @@ pub mod layout;
 pub mod meta;
 pub mod name;
 pub mod pointer;
+pub mod reason;
 pub mod record;
 pub mod rights;
 pub mod superblock;
