@@ -12,7 +12,7 @@ LIBS   := -p twz-abi -p twz-core -p twz -p twz-derive
 export CARGO PREFIX DESTDIR
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check bench fuzz miri msrv install clean
+.PHONY: help run test check bench fuzz miri msrv kmod vm install clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -49,6 +49,14 @@ miri: ## run the tests of the pure crates under Miri
 msrv: ## build twz-abi and twz-core as the kernel will: rustc 1.85, core only
 	@scripts/deps.sh build
 	@scripts/msrv.sh && scripts/msrv.sh --self-test
+
+kmod: ## build the kernel module: for KDIR=, or for a cached Debian kernel (SERIES=)
+	@scripts/deps.sh kmod
+	@scripts/kmod.sh
+
+vm: ## boot that kernel with the module and persistent memory (NVDIMM=image), for a shell
+	@scripts/deps.sh kmod vm
+	@scripts/vm.sh
 
 install: ## install twz, its manual and completions, and the library (PREFIX, DESTDIR)
 	@scripts/deps.sh build

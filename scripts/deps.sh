@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: MIT OR Apache-2.0
 # Installs the system packages that WHAT... needs, and only those that are missing:
-#   deps.sh build|bench|fuzz|msrv...
+#   deps.sh build|bench|fuzz|msrv|kmod|vm...
 # It looks for the commands and headers themselves, so it is instant when they
 # are there and never touches the network then.
 set -euo pipefail
@@ -36,8 +36,17 @@ for what in "$@"; do
             # Without root, mmdebstrap unpacks in a user namespace.
             ((EUID == 0)) || need uidmap newuidmap
             ;;
+        kmod)
+            need rsync rsync
+            need util-linux unshare
+            ;;
+        vm)
+            need qemu-system-x86 qemu-system-x86_64
+            need cpio cpio
+            need binutils strip
+            ;;
         *)
-            echo "deps.sh: no such thing as '$what' (build, bench, fuzz, msrv)" >&2
+            echo "deps.sh: no such thing as '$what' (build, bench, fuzz, msrv, kmod, vm)" >&2
             exit 2
             ;;
     esac

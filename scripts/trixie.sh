@@ -1,17 +1,19 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: MIT OR Apache-2.0
 # Prints the path of a cached Debian trixie tree, making it first if need be:
-#   trixie.sh [--chroot] [--packages a,b,...]       (default: rustc)
+#   trixie.sh [--chroot] [--backports] [--packages a,b,...]       (default: rustc)
 # Trixie's rustc 1.85 is the one Debian builds its kernel with. By default the
 # packages are only unpacked, to be run through the tree's own ld.so; --chroot
-# configures them too. Exits 77 when the tree cannot be had.
+# configures them too. With --backports its apt also knows trixie-backports,
+# where the kernels are. Exits 77 when the tree cannot be had.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
-suite=trixie variant=extract packages=rustc
+suite=trixie variant=extract packages=rustc suites=(trixie)
 while (($#)); do
     case $1 in
         --chroot) variant=minbase ;;
+        --backports) suites+=(trixie-backports) ;;
         --packages) packages=$2 && shift ;;
         *) echo "trixie.sh: unknown argument '$1'" >&2 && exit 2 ;;
     esac
@@ -20,7 +22,7 @@ done
 
 cache=${TWZ_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/twz}
 packages=$(tr ',' '\n' <<<"$packages" | sort -u | paste -sd,)
-key=$(printf '%s\n' "$suite" "$variant" "$packages" | sha256sum | cut -c1-12)
+key=$(printf '%s\n' "${suites[@]}" "$variant" "$packages" | sha256sum | cut -c1-12)
 tree=$cache/$suite-$key
 if [[ -d $tree ]]; then
     echo "$tree" && exit
@@ -55,7 +57,7 @@ echo "trixie.sh: unpacking $suite ($packages) into $tree, once" >&2
 as=(--no-same-owner --exclude='./dev/*')
 ((EUID != 0)) || as=(--same-owner --numeric-owner)
 mmdebstrap --quiet --variant="$variant" --components=main --include="$packages" \
-    --format=tar "$suite" - "$url" |
+    --format=tar "$suite" - - < <(printf "deb $url %s main\n" "${suites[@]}") |
     tar -C "$half" -x "${as[@]}" >&2 || exit 77
 # Somebody else may have finished first; theirs is as good.
 mv -T "$half" "$tree" 2>/dev/null || [[ -d $tree ]]

@@ -1,0 +1,55 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: MIT OR Apache-2.0
+# Builds the kernel module and prints the path of twz.ko:
+#   KDIR=/lib/modules/$(uname -r)/build kmod.sh     for that kernel, with the tools here
+#   kmod.sh [TREE]                                  for a kernel that kernel.sh made
+# Nothing is built in the source tree: the sources are copied to target/kmod/NAME,
+# and what has not changed is not built again. Exits 77 when there is no kernel to
+# build against.
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+
+say() { echo "kmod.sh: $*" >&2; }
+
+# BUILD says which of the kernels in a tree: build/ is the stock one.
+tree='' build=${BUILD:-build}
+if [[ -z ${KDIR:-} ]]; then
+    tree=${1:-$(scripts/kernel.sh)} || exit
+    release=$(<"$tree/release")
+else
+    release=$(make -s -C "$KDIR" kernelrelease)
+fi
+crates=$(scripts/crates.sh)
+
+name=$release
+[[ $build == build ]] || name+=-$build
+out=${CARGO_TARGET_DIR:-target}/kmod/$name
+mkdir -p "$out" && out=$(realpath "$out")
+
+# One build at a time in there; the others wait.
+exec 9>"$out/.lock"
+flock 9
+
+# By contents: a file that is the same keeps its time, and is not compiled again.
+copy=(rsync -r --links --checksum --delete)
+sources=(--exclude=bindings_generated.rs --exclude=/vendor --exclude=tests --include='*/' --include='*.rs' --include='*.h'
+    --include='*.mk' --include='*.list' --include=Kbuild --include=Makefile --exclude='*')
+"${copy[@]}" "${sources[@]}" kmod/ "$out/"
+"${copy[@]}" --include='*/' --include='*.rs' --exclude='*' "$crates/" "$out/vendor/"
+
+log=$out/build.log
+status=0
+if [[ -n $tree ]]; then
+    scripts/inside.sh "$(<"$tree/toolchain")" --bind "$tree" /kernel --bind "$out" /twz \
+        make -j"$(nproc)" -C "/kernel/$build" M=/twz KERNELRELEASE="$release" CC=gcc-14 modules \
+        >"$log" 2>&1 || status=$?
+else
+    make -j"$(nproc)" -C "$KDIR" M="$out" modules >"$log" 2>&1 || status=$?
+fi
+# What the compiler says of our own sources, without the paths of the copy.
+grep -vE '^make|^  [A-Z]+( \[M\])? |Skipping BTF' "$log" | sed 's|--> \(/twz/\)\?|--> kmod/|' >&2 || true
+((status == 0)) || { say "FAILED: twz.ko for Linux $release (all of it in $log)" && exit "$status"; }
+
+size=$(stat -c %s "$out/twz.ko")
+say "twz.ko for Linux $release, $((size / 1024)) KiB with debug information"
+echo "$out/twz.ko"

@@ -1,0 +1,85 @@
+#!/bin/sh
+# SPDX-License-Identifier: MIT OR Apache-2.0
+# The first program in the virtual machine (vm.sh), run by busybox: mounts what a
+# Linux has mounted, makes /dev/pmem0 fit for DAX, loads twz.ko, and runs either
+# a shell on the console or the command that vm.sh was given.
+# shellcheck disable=SC3040 # busybox has it
+set -euo pipefail
+# How it was asked for: TWZ_COMMAND (empty: a shell), TWZ_LOAD, TWZ_MODULE_ARGS, TWZ_FSDAX.
+# shellcheck source=/dev/null
+. /etc/vm.conf
+export PATH=/usr/sbin:/usr/bin:/sbin:/bin HOME=/tmp USER=root
+
+say() { echo "vm: $*" >/dev/kmsg; }
+
+# finish STATUS: tells the host, and turns the machine off.
+finish() {
+    [ ! -e /dev/vport0p2 ] || echo "$1" >/dev/vport0p2
+    say "exit status $1"
+    sync
+    poweroff -f
+    sleep 60
+}
+
+mount -t proc proc /proc
+mount -t sysfs sys /sys
+mount -t devtmpfs dev /dev
+mkdir -p /dev/pts /dev/shm
+mount -t devpts devpts /dev/pts
+mount -t tmpfs shm /dev/shm
+mount -t tmpfs run /run
+mount -t tmpfs tmp /tmp
+mount -t debugfs debug /sys/kernel/debug
+mount -t tracefs trace /sys/kernel/tracing 2>/dev/null || true
+trap 'finish 125' EXIT
+# Also what an unprivileged test may read.
+echo 0 >/proc/sys/kernel/kptr_restrict
+echo 30 >/proc/sys/kernel/hung_task_timeout_secs 2>/dev/null || true
+ip link set lo up 2>/dev/null || true
+
+while read -r name; do
+    insmod "/lib/modules/$name.ko" || say "$name did not load"
+done </lib/modules/order
+
+# An NVDIMM comes up raw, without DAX. Made fsdax once, it stays so: the choice
+# is written on it.
+fsdax() {
+    bus=/sys/bus/nd
+    space=$1 pmem=$2
+    pfn=$(for seed in "$bus"/devices/pfn*; do
+        [ -n "$(cat "$seed/namespace")" ] || { basename "$seed" && break; }
+    done)
+    echo "$space" >"$bus/drivers/nd_pmem/unbind"
+    echo pmem >"$bus/devices/$pfn/mode"
+    cat /proc/sys/kernel/random/uuid >"$bus/devices/$pfn/uuid"
+    echo 2097152 >"$bus/devices/$pfn/align"
+    echo "$space" >"$bus/devices/$pfn/namespace"
+    echo "$pfn" >"$bus/drivers/nd_pmem/bind"
+    say "$space is fsdax now, as /dev/$pmem"
+}
+for disk in /sys/block/pmem*; do
+    if [ "$TWZ_FSDAX" = no ] || ! [ -e "$disk" ]; then continue; fi
+    [ "$(cat "$disk/queue/dax")" = 0 ] || continue
+    space=$(basename "$(readlink -f "$disk/device")")
+    case $space in namespace*) fsdax "$space" "$(basename "$disk")" ;; esac
+done
+
+if [ "$TWZ_LOAD" = yes ]; then
+    # shellcheck disable=SC2086 # a list of NAME=VALUE words
+    insmod /lib/modules/twz.ko $TWZ_MODULE_ARGS
+fi
+
+cd /tmp
+if [ -z "$TWZ_COMMAND" ]; then
+    echo "Persistent memory: $(ls /dev/pmem* 2>/dev/null || echo none). Leave with 'exit'."
+    setsid cttyhack sh -l || true
+    finish 0
+fi
+status=0
+# What it prints goes to the host by a port of its own, apart from the kernel's log.
+sh -c "$TWZ_COMMAND" >/dev/vport0p1 2>&1 </dev/null || status=$?
+if [ -e /sys/kernel/debug/kmemleak ]; then
+    echo scan >/sys/kernel/debug/kmemleak
+    cat /sys/kernel/debug/kmemleak >/dev/kmsg
+fi
+finish "$status"
