@@ -23,6 +23,12 @@ const CHUNK_PAGES: u64 = CHUNK as u64 * 8;
 impl<M: Media> Store<M> {
     /// Takes a free page. Its bytes are whatever they were.
     pub(crate) fn alloc_page(&mut self) -> Result<u64> {
+        Ok(self.alloc_some(1)?.0)
+    }
+
+    /// Takes the first free page and those that follow it in a row, `most` at
+    /// most. Returns the first, and how many.
+    pub(crate) fn alloc_some(&mut self, most: u64) -> Result<(u64, u64)> {
         if self.state.free_pages == 0 {
             return Err(FULL);
         }
@@ -30,14 +36,20 @@ impl<M: Media> Store<M> {
         // The first group twice: from the hint on, and at last from its start.
         for i in 0..=groups {
             let group = (start + i) % groups;
-            if self.word(self.geo.group_at(group))? == 0 {
+            let free = self.word(self.geo.group_at(group))?;
+            if free == 0 {
                 continue;
             }
-            let from = if i == 0 { self.hint } else { group * GROUP_PAGES };
-            if let Some(page) = self.search(from, (group + 1) * GROUP_PAGES)? {
-                self.take(page, 1)?;
-                self.hint = page + 1;
-                return Ok(page);
+            let (mut from, end) = (group * GROUP_PAGES, (group + 1) * GROUP_PAGES);
+            if i == 0 {
+                from = self.hint;
+            }
+            if let Some(page) = self.search(from, end)? {
+                let most = most.min(free).min(self.state.free_pages);
+                let count = self.free_from(page, end.min(page.saturating_add(most)))?;
+                self.take(page, count)?;
+                self.hint = page + count;
+                return Ok((page, count));
             }
         }
         Err(FULL)
@@ -129,6 +141,22 @@ impl<M: Media> Store<M> {
         Ok(None)
     }
 
+    /// How many pages in a row are free from `page` on, which is, short of `end`.
+    fn free_from(&self, page: u64, end: u64) -> Result<u64> {
+        let end = end.min(self.geo.pages);
+        let mut next = page + 1;
+        while next < end {
+            let at = self.geo.bits_at(next);
+            let used = (self.word_on_media(at)? | self.word(at)?) >> (next % 64);
+            let free = (used.trailing_zeros() as u64).min(64 - next % 64);
+            next += free;
+            if free == 0 || next % 64 != 0 {
+                break;
+            }
+        }
+        Ok(next.min(end).max(page + 1) - page)
+    }
+
     fn run_is_free(&self, page: u64) -> Result<bool> {
         let mut bits = [0xff; FANOUT as usize / 8];
         self.media.read(self.geo.bits_at(page), &mut bits)?;
@@ -166,11 +194,12 @@ impl<M: Media> Store<M> {
         Ok(())
     }
 
-    /// Sets or clears the bits of 1 page, or of 512 aligned ones.
+    /// Sets or clears the bits of pages in a row.
     fn flip(&mut self, page: u64, count: u64, used: bool) -> Result<()> {
-        let mask = if count == 1 { bit(page) } else { u64::MAX };
-        for word in 0..count.div_ceil(64) {
-            let at = self.geo.bits_at(page + word * 64);
+        let (mut page, mut left) = (page, count);
+        while left > 0 {
+            let n = left.min(64 - page % 64);
+            let (at, mask) = (self.geo.bits_at(page), u64::MAX >> (64 - n) << (page % 64));
             let old = self.word(at)?;
             let before = if used { 0 } else { mask };
             if old & mask != before || !self.geo.is_data(page) {
@@ -178,6 +207,7 @@ impl<M: Media> Store<M> {
                 return Err(StoreError::Corrupt { what, at });
             }
             self.set_word(at, old ^ mask)?;
+            (page, left) = (page + n, left - n);
         }
         Ok(())
     }
@@ -212,5 +242,26 @@ mod tests {
         assert!(store.is_fresh(pages[3]).unwrap());
         store.abort();
         assert_eq!(store.state.free_pages, 1);
+    }
+
+    #[test]
+    fn pages_in_a_row_end_where_one_is_in_use() {
+        let mut bytes = vec![0; 400 * 4096];
+        format(&mut Memory::new(&mut bytes), &FormatOptions::plain()).unwrap();
+        let mut store = Store::open(Memory::new(&mut bytes), Mode::ReadWrite).unwrap();
+        let (first, free) = (store.alloc_page().unwrap(), store.state.free_pages);
+        let wall = store.alloc_some(100).unwrap();
+        assert_eq!(wall, (first + 1, 100), "over the ends of words");
+        let rest = store.alloc_some(u64::MAX).unwrap();
+        assert_eq!(rest, (first + 101, free - 100));
+        assert_eq!((store.state.free_pages, store.alloc_some(1)), (0, Err(FULL)));
+        store.commit().unwrap();
+        for page in [first + 3, first + 4, first + 60] {
+            store.release_page(page).unwrap();
+        }
+        store.commit().unwrap();
+        assert_eq!(store.alloc_some(9), Ok((first + 3, 2)));
+        assert_eq!(store.alloc_some(9), Ok((first + 60, 1)));
+        assert_eq!(store.alloc_some(9), Err(FULL));
     }
 }

@@ -123,6 +123,7 @@ impl<'a, M: Media> Checker<'a, M> {
             hint: geo.data_page,
             verified: Verified::new(),
             stopped: false,
+            changes: 0,
         };
         Ok(Self { store, scratch, report, mend, summary: Summary::default() })
     }

@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0 OR MIT
-//! The bytes of objects: `read`, `write`, and `touch`, which is what a fault
-//! asks for.
+//! The bytes of objects: `read` and `write`.
 //!
 //! Bytes of pages that are there are written in place, not through the
 //! journal: a power cut tears them at 8 bytes, as it tears stores through a
@@ -17,7 +16,7 @@ use crate::{
     error::{Resource, Result, StoreError},
     ident::ContentHash,
     journal::CHUNK,
-    map::{huge_fits, place_of, Branch, Place, Translation, TAIL_PAGE},
+    map::{huge_fits, place_of, Branch, Place, TAIL_PAGE},
     media::Media,
     store::{RecordNo, Store},
     tail::{meta_of, pages_for},
@@ -91,40 +90,6 @@ impl<M: Media> Store<M> {
         Ok(())
     }
 
-    /// Makes a page of the object's slot be there, zeroed if it is new, and if
-    /// it is to be written, be this object's alone. A directory's pages are
-    /// only looked at.
-    pub fn touch(&mut self, r: RecordNo, page: u64, write: bool) -> Result<Translation> {
-        let record = match write {
-            true => self.mutable(r)?,
-            false => self.live(r)?,
-        };
-        let found = self.translate_in(&record, page)?;
-        match found {
-            Translation::Page { shared, .. } if !write || !shared => return Ok(found),
-            Translation::Hole if record.kind == meta::kind::NAMES => return Ok(found),
-            _ => {}
-        }
-        self.in_object(&record, page.saturating_mul(PAGE), 1, SLOT)?;
-        self.transact(|s| {
-            s.own_nodes(r, page)?;
-            s.own_page(r, page, false)
-        })?;
-        self.translate(r, page)
-    }
-
-    /// As [`Store::touch`] for writing, but makes the 2 MiB around `page` a huge
-    /// run if nothing is there yet and the pool has one.
-    pub fn touch_huge(&mut self, r: RecordNo, page: u64) -> Result<Translation> {
-        let record = self.mutable(r)?;
-        let first = page / FANOUT * FANOUT;
-        self.in_object(&record, page.saturating_mul(PAGE), 1, SLOT)?;
-        if first + FANOUT <= pages_for(record.size) + 1 {
-            self.transact(|s| s.store_run(r, first, None))?;
-        }
-        self.touch(r, page, true)
-    }
-
     /// Writes bytes, in as many transactions as it takes.
     fn store_bytes(&mut self, r: RecordNo, at: u64, from: &[u8]) -> Result<()> {
         let (mut at, mut from) = (at, from);
@@ -157,7 +122,12 @@ impl<M: Media> Store<M> {
 
     /// Makes a huge run of the hole from slot page `first` on, with these bytes
     /// or zeros, in the open change. Returns whether it could.
-    fn store_run(&mut self, r: RecordNo, first: u64, bytes: Option<&[u8]>) -> Result<bool> {
+    pub(crate) fn store_run(
+        &mut self,
+        r: RecordNo,
+        first: u64,
+        bytes: Option<&[u8]>,
+    ) -> Result<bool> {
         let Some(Place::Below(i, 0)) = place_of(first) else { return Ok(false) };
         if !huge_fits(i) {
             return Ok(false);
@@ -176,14 +146,12 @@ impl<M: Media> Store<M> {
             other => other?,
         };
         match bytes {
-            Some(bytes) => self.media.write(run * PAGE, bytes)?,
-            None => {
-                for page in run..run + FANOUT {
-                    self.media.write(page * PAGE, &crate::map::ZEROS)?;
-                }
+            Some(bytes) => {
+                self.media.write(run * PAGE, bytes)?;
+                self.media.flush(run * PAGE, RUN as u64)?;
             }
+            None => self.zero_fresh(run, FANOUT)?,
         }
-        self.media.flush(run * PAGE, RUN as u64)?;
         self.txn.fresh = true;
         let root = self.make_root(r)?;
         let word = MapWord::new(run, map_flags::HUGE, SLOT_PAGES + i);
@@ -193,7 +161,13 @@ impl<M: Media> Store<M> {
 
     /// Refuses bytes that are neither in the object's data nor between its FOT
     /// and `last`. The last page of the data counts as a whole.
-    fn in_object(&self, record: &ObjectRecord, at: u64, len: usize, last: u64) -> Result<()> {
+    pub(crate) fn in_object(
+        &self,
+        record: &ObjectRecord,
+        at: u64,
+        len: usize,
+        last: u64,
+    ) -> Result<()> {
         let end = DATA_START + pages_for(record.size) * PAGE;
         if in_slot(at, len, end).is_ok() {
             return Ok(());

@@ -17,8 +17,7 @@ use crate::{
     geometry::Geometry,
     ident::Identity,
     journal::CHUNK,
-    map::ZEROS,
-    media::Media,
+    media::{Media, ZEROS},
     object::NewObject,
     table::head_of,
 };

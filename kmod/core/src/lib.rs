@@ -33,8 +33,10 @@ mod object;
 mod recover;
 mod release;
 mod resize;
+mod span;
 mod table;
 pub mod tail;
+mod touch;
 mod transaction;
 mod verified;
 
@@ -43,4 +45,5 @@ pub use ident::Identity;
 pub use map::Translation;
 pub use media::{Media, MediaError, Memory};
 pub use object::NewObject;
+pub use span::Extent;
 pub use store::{Info, Mode, RecordNo, Store};

@@ -24,9 +24,6 @@ pub(crate) const ROOT_PLACE: u64 = 2 * SLOT_PAGES;
 /// The tail page.
 pub(crate) const TAIL_PAGE: u64 = SLOT_PAGES - 1;
 
-/// A page of zeros.
-pub(crate) static ZEROS: [u8; PAGE as usize] = [0; PAGE as usize];
-
 /// What is at a page of an object's slot.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Translation {
@@ -76,7 +73,9 @@ impl<M: Media> Store<M> {
         self.translate_in(&self.live(r)?, page)
     }
 
-    pub(crate) fn translate_in(&self, record: &ObjectRecord, page: u64) -> Result<Translation> {
+    /// The same, for who has the record: one that [`Store::stat`] returned, and
+    /// that [`Store::changes`] says is not stale.
+    pub fn translate_in(&self, record: &ObjectRecord, page: u64) -> Result<Translation> {
         let mut shared = false;
         let found = self.walk(record, page, |on_the_way| {
             shared = shared || self.shares(on_the_way)? != 0;
@@ -196,7 +195,7 @@ impl<M: Media> Store<M> {
             _ if covered => {}
             Some(old) => self.copy_page(old, new)?,
             None if page == TAIL_PAGE => self.write_new_tail(&record, new)?,
-            None => self.write_fresh(new * PAGE, &ZEROS)?,
+            None => self.zero_fresh(new, 1)?,
         }
         if let Some(old) = old {
             self.release_page(old)?;
@@ -238,6 +237,21 @@ impl<M: Media> Store<M> {
         Ok(root)
     }
 
+    /// Leaf `i` of the object, made if there is none.
+    pub(crate) fn make_leaf(&mut self, r: RecordNo, i: u64) -> Result<u64> {
+        let root = self.make_root(r)?;
+        match self.branch(root, i)? {
+            Branch::Leaf(leaf) => Ok(leaf),
+            Branch::Huge(run) => Err(misplaced(run)),
+            Branch::Hole => {
+                let leaf = self.new_node()?;
+                let word = MapWord::new(leaf, map_flags::NODE, SLOT_PAGES + i);
+                self.set_node_word(root, i, word)?;
+                Ok(leaf)
+            }
+        }
+    }
+
     /// Maps `page` to `pool_page`.
     fn link(&mut self, r: RecordNo, page: u64, pool_page: u64) -> Result<()> {
         let word = MapWord::new(pool_page, 0, page);
@@ -251,17 +265,7 @@ impl<M: Media> Store<M> {
             }
             Place::Tail => record.tail = word,
             Place::Below(i, j) => {
-                let root = self.make_root(r)?;
-                let leaf = match self.branch(root, i)? {
-                    Branch::Leaf(leaf) => leaf,
-                    Branch::Huge(run) => return Err(misplaced(run)),
-                    Branch::Hole => {
-                        let leaf = self.new_node()?;
-                        let word = MapWord::new(leaf, map_flags::NODE, SLOT_PAGES + i);
-                        self.set_node_word(root, i, word)?;
-                        leaf
-                    }
-                };
+                let leaf = self.make_leaf(r, i)?;
                 return self.set_node_word(leaf, j, word);
             }
         }
@@ -270,7 +274,7 @@ impl<M: Media> Store<M> {
 
     fn new_node(&mut self) -> Result<u64> {
         let node = self.alloc_page()?;
-        self.write_fresh(node * PAGE, &ZEROS)?;
+        self.zero_fresh(node, 1)?;
         Ok(node)
     }
 

@@ -7,6 +7,11 @@
 
 use core::fmt;
 
+use twz_abi::PAGE;
+
+/// A page of zeros.
+pub(crate) static ZEROS: [u8; PAGE as usize] = [0; PAGE as usize];
+
 /// A range of bytes with an order of durability.
 ///
 /// A write is visible to later reads at once. It is durable when it was
@@ -27,6 +32,18 @@ pub trait Media {
 
     /// Returns once everything flushed before is durable.
     fn fence(&mut self) -> Result<(), MediaError>;
+
+    /// Makes `len` bytes at `at` zeros, and flushes them: a medium that can do
+    /// both at once does, and whoever asks does not flush again.
+    fn zero(&mut self, at: u64, len: u64) -> Result<(), MediaError> {
+        let mut done = 0;
+        while done < len {
+            let n = (len - done).min(ZEROS.len() as u64);
+            self.write(at.saturating_add(done), ZEROS.get(..n as usize).unwrap_or(&ZEROS))?;
+            done += n;
+        }
+        self.flush(at, len)
+    }
 
     /// Whether there are no bytes.
     fn is_empty(&self) -> bool {
@@ -62,6 +79,9 @@ impl<M: Media + ?Sized> Media for &mut M {
     }
     fn fence(&mut self) -> Result<(), MediaError> {
         (**self).fence()
+    }
+    fn zero(&mut self, at: u64, len: u64) -> Result<(), MediaError> {
+        (**self).zero(at, len)
     }
     fn compare_exchange(&mut self, at: u64, old: u64, new: u64) -> Result<u64, MediaError> {
         (**self).compare_exchange(at, old, new)
@@ -141,6 +161,13 @@ impl Media for Memory<'_> {
     fn fence(&mut self) -> Result<(), MediaError> {
         Ok(())
     }
+
+    fn zero(&mut self, at: u64, len: u64) -> Result<(), MediaError> {
+        let refused = MediaError::Range { at, len };
+        let range = range(at, usize::try_from(len).map_err(|_| refused)?)?;
+        self.bytes.get_mut(range).ok_or(refused)?.fill(0);
+        Ok(())
+    }
 }
 
 fn range(at: u64, len: usize) -> Result<core::ops::Range<usize>, MediaError> {
@@ -172,5 +199,9 @@ mod tests {
             Ok(u64::from_le_bytes([7; 8]))
         );
         assert_eq!(memory.compare_exchange(8, 0, 0), Ok(2));
+        assert_eq!(memory.zero(9, 8), Err(MediaError::Range { at: 9, len: 8 }));
+        assert!(memory.zero(u64::MAX, u64::MAX).is_err());
+        assert_eq!(memory.zero(2, 6), Ok(()));
+        assert_eq!(bytes, [7, 7, 0, 0, 0, 0, 0, 0, 2, 0, 0, 0, 0, 0, 0, 0]);
     }
 }

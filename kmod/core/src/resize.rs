@@ -9,8 +9,8 @@ use twz_abi::{ObjectRecord, MAX_DATA, PAGE, SLOT_PAGES};
 
 use crate::{
     error::{Result, StoreError},
-    map::{Translation, TAIL_PAGE, ZEROS},
-    media::Media,
+    map::{Translation, TAIL_PAGE},
+    media::{Media, ZEROS},
     store::{RecordNo, Store},
     tail::pages_for,
 };

@@ -74,6 +74,8 @@ pub struct Store<M: Media> {
     pub(crate) verified: Verified,
     /// A change was cut by a failing medium; only opening again helps.
     pub(crate) stopped: bool,
+    /// What [`Store::changes`] says.
+    pub(crate) changes: u64,
 }
 
 impl<M: Media> Store<M> {
@@ -109,11 +111,20 @@ impl<M: Media> Store<M> {
             hint: geo.data_page,
             verified: Verified::new(),
             stopped: false,
+            changes: 0,
         };
         if mode == Mode::ReadWrite {
             store.finish_what_was_cut(newest)?;
         }
         Ok(store)
+    }
+
+    /// A number that is another one after anything that can make a record, a
+    /// [`crate::Translation`] or an [`crate::Extent`] stale that was had from
+    /// this store. Programs move where an FOT begins through their mappings:
+    /// that changes nothing here.
+    pub fn changes(&self) -> u64 {
+        self.changes
     }
 
     /// Gives the medium back.

@@ -19,8 +19,8 @@ use zerocopy::{FromZeros as _, IntoBytes as _};
 use crate::{
     error::{Result, StoreError},
     journal::CHUNK,
-    map::{TAIL_PAGE, ZEROS},
-    media::Media,
+    map::TAIL_PAGE,
+    media::{Media, ZEROS},
     store::{RecordNo, Store},
 };
 
@@ -162,6 +162,7 @@ impl<M: Media> Store<M> {
                 return Ok(());
             }
             let found = self.media.compare_exchange(at, old, new(old))?;
+            self.changes = self.changes.wrapping_add(1);
             if found == old {
                 return Ok(self.media.flush(at, 8)?);
             }

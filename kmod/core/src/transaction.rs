@@ -179,6 +179,13 @@ impl<M: Media> Store<M> {
         Ok(())
     }
 
+    /// Zeroes pages that the open change has allocated.
+    pub(crate) fn zero_fresh(&mut self, page: u64, count: u64) -> Result<()> {
+        self.media.zero(page * PAGE, count * PAGE)?;
+        self.txn.fresh = true;
+        Ok(())
+    }
+
     /// Record `r`, checked, as the open change leaves it.
     pub(crate) fn record(&self, r: RecordNo) -> Result<ObjectRecord> {
         let held = self.txn.records.iter().take(self.txn.held).find(|(n, _)| *n == r.0);
@@ -232,6 +239,8 @@ impl<M: Media> Store<M> {
             }
             return Ok(());
         }
+        // One that fails may have happened all the same.
+        self.changes = self.changes.wrapping_add(1);
         let result = self.commit_parts(streamed, counted);
         self.watch(result)
     }

@@ -15,6 +15,7 @@ enum Op {
     Create { n: u64, size: u64 },
     Write { n: u64, at: u64, len: u64, byte: u8 },
     Fot { n: u64, byte: u8 },
+    Touch { n: u64, at: u64, count: u64, write: bool },
     Resize { n: u64, size: u64 },
     Copy { from: u64, to: u64 },
     Delete { n: u64 },
@@ -45,6 +46,8 @@ fn op() -> impl Strategy<Value = Op> {
         8 => (n.clone(), any::<u64>(), len, any::<u8>())
             .prop_map(|(n, at, len, byte)| Op::Write { n, at, len, byte }),
         1 => (n.clone(), any::<u8>()).prop_map(|(n, byte)| Op::Fot { n, byte }),
+        3 => (n.clone(), any::<u64>(), 0..80u64, any::<bool>())
+            .prop_map(|(n, at, count, write)| Op::Touch { n, at, count, write }),
         4 => (n.clone(), size).prop_map(|(n, size)| Op::Resize { n, size }),
         3 => (n.clone(), n.clone()).prop_map(|(from, to)| Op::Copy { from, to }),
         3 => n.clone().prop_map(|n| Op::Delete { n }),
@@ -160,6 +163,10 @@ fn step<M: Media>(
             }
             data.fot = Some(byte);
         }
+        Op::Touch { n, at, count, write } => {
+            let Some(data) = model.objects.get(&n) else { return Ok(()) };
+            return pages::touch(store, store.find(id(n))?, data.size, (at, count), write);
+        }
         Op::Resize { n, size } => {
             let Some(data) = model.objects.get_mut(&n) else { return Ok(()) };
             store.resize(store.find(id(n))?, size)?;
@@ -176,20 +183,7 @@ fn step<M: Media>(
             let data = model.objects[&from].clone();
             model.objects.insert(to, data);
         }
-        Op::Delete { n } => {
-            let result = store.delete(id(n));
-            match (model.objects.contains_key(&n), model.names_of(n)) {
-                (false, _) => assert_eq!(result, Err(StoreError::NotFound { id: id(n) })),
-                (true, 0) => {
-                    dying.push(result?);
-                    model.objects.remove(&n);
-                }
-                (true, names) => {
-                    let bound = StoreError::Bound { id: id(n), names: names as u32 };
-                    assert_eq!(result, Err(bound));
-                }
-            }
-        }
+        Op::Delete { n } => step_delete(store, model, dying, n)?,
         Op::Reclaim => {
             // In no particular order.
             while let Some(r) = (!dying.is_empty()).then(|| dying.swap_remove(dying.len() / 2)) {
@@ -197,6 +191,26 @@ fn step<M: Media>(
             }
         }
         _ => return step_names(store, model, dying, op),
+    }
+    Ok(())
+}
+
+fn step_delete<M: Media>(
+    store: &mut Store<M>,
+    model: &mut Model,
+    dying: &mut Vec<RecordNo>,
+    n: u64,
+) -> Result<(), StoreError> {
+    let result = store.delete(id(n));
+    match (model.objects.contains_key(&n), model.names_of(n)) {
+        (false, _) => assert_eq!(result, Err(StoreError::NotFound { id: id(n) })),
+        (true, 0) => {
+            dying.push(result?);
+            model.objects.remove(&n);
+        }
+        (true, names) => {
+            assert_eq!(result, Err(StoreError::Bound { id: id(n), names: names as u32 }));
+        }
     }
     Ok(())
 }
@@ -337,6 +351,7 @@ fn agree<M: Media>(store: &Store<M>, model: &Model) -> Result<(), TestCaseError>
                 prop_assert!(page[..len].iter().all(|&b| b == 0), "object {} hole {}", n, piece);
             }
         }
+        pages::agree(store, r)?;
         let mut fot = [0; 16];
         store.read(r, TAIL_START, &mut fot).unwrap();
         prop_assert_eq!(fot, [data.fot.unwrap_or(0); 16]);

@@ -2,6 +2,8 @@
 //! What the tests share: images in memory, identities by number.
 #![allow(dead_code)]
 
+pub mod cut;
+pub mod pages;
 pub mod power;
 
 use twz_abi::{ObjectId, PAGE};

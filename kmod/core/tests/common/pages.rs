@@ -1,0 +1,60 @@
+// SPDX-License-Identifier: GPL-2.0 OR MIT
+//! What the model tests do to the pages of an object.
+
+use proptest::{prop_assert, prop_assert_eq, test_runner::TestCaseError};
+use twz_abi::{PAGE, SLOT_PAGES};
+use twz_core::{error::Resource, Media, RecordNo, Store, StoreError, Translation};
+
+/// Where a page is drawn from a number: a third of them are direct, and some
+/// are the tail page or none of the object's.
+fn page_of(at: u64, size: u64) -> u64 {
+    match at % 12 {
+        0..4 => 1 + at / 12 % 8,
+        4 => SLOT_PAGES - 1 - at / 12 % 3,
+        _ => 1 + at / 12 % (size.div_ceil(PAGE) + 2),
+    }
+}
+
+/// Touches pages: those that it says are there are, and cost what they cost.
+pub fn touch<M: Media>(
+    store: &mut Store<M>,
+    r: RecordNo,
+    size: u64,
+    (at, count): (u64, u64),
+    write: bool,
+) -> Result<(), StoreError> {
+    let page = page_of(at, size);
+    let record = store.stat(r)?;
+    let inside = store.pages_from(&record, page)?;
+    let (free, changes) = (store.info()?.free_pages, store.changes());
+    let result = store.touch_many(r, page, count, write);
+    let Ok(n) = result else {
+        assert!(inside == 0 || result == Err(StoreError::Full { what: Resource::Pages }));
+        return if inside == 0 { Ok(()) } else { result.map(|_| ()) };
+    };
+    let n = n as u64;
+    assert!((1..=count.clamp(1, inside)).contains(&n), "{n} of {count} in {inside}");
+    for page in page..page + n {
+        match store.translate(r, page)? {
+            Translation::Page { shared, .. } => assert!(!shared || !write),
+            Translation::Hole => panic!("page {page} was touched and is a hole"),
+        }
+    }
+    let idle = store.changes() == changes;
+    assert_eq!(idle, store.info()?.free_pages == free, "what takes no page changes nothing");
+    Ok(())
+}
+
+/// Several translations at once are those of each.
+pub fn agree<M: Media>(store: &Store<M>, r: RecordNo) -> Result<(), TestCaseError> {
+    let record = store.stat(r).unwrap();
+    for first in [1, 5, 9, 500, 512, 1000, SLOT_PAGES - 3, SLOT_PAGES - 1] {
+        let mut out = [Translation::Hole; 70];
+        let n = store.translate_many(&record, first, &mut out).unwrap();
+        prop_assert!(n > 0 && n <= 64);
+        for (page, found) in (first..).zip(&out[..n]) {
+            prop_assert_eq!(store.translate(r, page).unwrap(), *found, "page {}", page);
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,160 @@
+// SPDX-License-Identifier: GPL-2.0 OR MIT
+//! What a fault asks of a store, by example: pages at once, and where they end.
+
+mod common;
+
+use common::*;
+use twz_abi::{meta, DATA_START, PAGE, SLOT_PAGES, TAIL_START};
+use twz_core::{error::Resource, Extent, Memory, RecordNo, Store, StoreError, Translation};
+
+const TAIL: u64 = SLOT_PAGES - 1;
+
+fn pool_pages(store: &Store<Memory<'_>>, r: RecordNo, first: u64, count: usize) -> Vec<u64> {
+    let mut out = vec![Translation::Hole; count];
+    assert_eq!(store.translate_many(&store.stat(r).unwrap(), first, &mut out), Ok(count));
+    out.iter()
+        .map(|found| match *found {
+            Translation::Page { pool_page, .. } => pool_page,
+            Translation::Hole => 0,
+        })
+        .collect()
+}
+
+#[test]
+fn pages_touched_together_are_one_change_and_lie_in_a_row() {
+    let mut bytes = image(600);
+    let mut store = open(&mut bytes);
+    let r = create(&mut store, 1, 5 << 20);
+    store.write(r, 603 * PAGE, &[1]).unwrap();
+    let changes = store.changes();
+    assert_eq!(store.touch_many(r, 600, 16, true), Ok(16));
+    assert_eq!(store.changes(), changes + 1);
+    let found = pool_pages(&store, r, 600, 16);
+    let new: Vec<u64> = found.iter().copied().filter(|&p| p != found[3]).collect();
+    assert!(new.windows(2).all(|w| w[0] + 1 == w[1]), "{found:?}");
+    let mut byte = [0];
+    store.read(r, 603 * PAGE, &mut byte).unwrap();
+    assert_eq!(byte, [1]);
+    assert_eq!(store.touch_many(r, 600, 16, true), Ok(16));
+    assert_eq!(store.changes(), changes + 1, "nothing was missing");
+    assert_clean(&mut bytes);
+}
+
+#[test]
+fn a_touch_ends_with_its_node_its_data_and_its_fot() {
+    let mut bytes = image(900);
+    let mut store = open(&mut bytes);
+    let r = create(&mut store, 1, 1030 * PAGE + 1);
+    for (page, count, expected) in [
+        (1, 64, 8),
+        (8, 2, 1),
+        (9, 0, 1),
+        (9, 1000, 64),
+        (511, 9, 1),
+        (512, 64, 64),
+        (1024, 64, 8),
+        (1031, 64, 1),
+        (TAIL, 64, 1),
+    ] {
+        assert_eq!(store.touch_many(r, page, count, true), Ok(expected), "{page}");
+    }
+    for page in [0, 1032, TAIL - 1, SLOT_PAGES, u64::MAX] {
+        let result = store.touch_many(r, page, 4, true);
+        assert!(matches!(result, Err(StoreError::Range { .. })), "{page}");
+    }
+    store.set_meta(r, 3, 0, 0).unwrap();
+    let record = store.stat(r).unwrap();
+    let extent = Extent { data_end_page: 1032, fot_first_page: TAIL - 3 };
+    assert_eq!(store.extent(&record), Ok(extent));
+    let from = |page| store.pages_from(&record, page).unwrap();
+    assert_eq!([0, 1, 1031, 1032, TAIL - 4].map(from), [0, 1031, 1, 0, 0]);
+    assert_eq!([TAIL - 3, TAIL, SLOT_PAGES, u64::MAX].map(from), [4, 1, 0, 0]);
+    assert_eq!(store.touch_many(r, TAIL - 3, 64, true), Ok(3), "the tail page is elsewhere");
+    assert_clean(&mut bytes);
+}
+
+#[test]
+fn touching_for_reading_shares_and_for_writing_copies() {
+    let mut bytes = image(600);
+    let mut store = open(&mut bytes);
+    let a = create(&mut store, 1, 1 << 20);
+    store.write(a, 20 * PAGE, &[7; 4 * PAGE as usize]).unwrap();
+    let b = store.copy(a, id(2), &new(2, 0)).unwrap();
+    let free = store.info().unwrap().free_pages;
+    assert_eq!(store.touch_many(b, 20, 4, false), Ok(4));
+    assert_eq!(store.info().unwrap().free_pages, free);
+    let mut out = [Translation::Hole; 6];
+    assert_eq!(store.touch_into(b, 20, true, &mut out), Ok(6));
+    assert!(out.iter().all(|t| matches!(t, Translation::Page { shared: false, .. })));
+    assert_eq!(store.info().unwrap().free_pages, free - 8, "a root, a leaf, six pages");
+    store.write(b, 21 * PAGE, &[8]).unwrap();
+    let mut bytes_of_a = [0; 2];
+    store.read(a, 21 * PAGE, &mut bytes_of_a).unwrap();
+    assert_eq!(bytes_of_a, [7; 2]);
+    let shared = store.translate(a, 20).unwrap();
+    assert!(matches!(shared, Translation::Page { shared: false, .. }), "nobody else has it now");
+    assert_clean(&mut bytes);
+}
+
+#[test]
+fn a_full_pool_gives_what_it_has() {
+    let mut bytes = image(200);
+    let mut store = open(&mut bytes);
+    let r = create(&mut store, 1, 5 << 20);
+    store.touch(r, 600, true).unwrap();
+    let free = store.info().unwrap().free_pages;
+    let mut made = 0;
+    while made < free {
+        let left = free - made;
+        let page = 1 + made + 512 + 88;
+        let n = store.touch_many(r, page, 64, true).unwrap() as u64;
+        assert!(n > 0 && n <= left);
+        made += n;
+    }
+    let full = Err(StoreError::Full { what: Resource::Pages });
+    assert_eq!(store.touch_many(r, 601 + made, 4, true), full);
+    assert_eq!(store.touch_many(r, 600 + made, 4, true), Ok(1), "those that are there");
+    assert_eq!(store.touch_many(r, 1, 4, true), full);
+    assert_clean(&mut bytes);
+}
+
+#[test]
+fn holes_of_a_directory_stay() {
+    let mut bytes = image(300);
+    let mut store = open(&mut bytes);
+    let root = store.find(store.geometry().root_names).unwrap();
+    assert_eq!(store.stat(root).unwrap().kind, meta::kind::NAMES);
+    assert_eq!(store.touch_many(root, 1, 4, false), Ok(0));
+    assert_eq!(store.touch(root, 1, false), Ok(Translation::Hole));
+    assert!(matches!(store.touch_many(root, 1, 4, true), Err(StoreError::Directory { .. })));
+}
+
+#[test]
+fn what_can_make_a_record_stale_is_counted() {
+    let mut bytes = image(300);
+    let mut store = open(&mut bytes);
+    let mut last = store.changes();
+    let mut changed = |store: &Store<Memory<'_>>| {
+        let changed = store.changes() != last;
+        last = store.changes();
+        changed
+    };
+    let r = create(&mut store, 1, 5000);
+    assert!(changed(&store));
+    store.write(r, DATA_START, &[1; 100]).unwrap();
+    assert!(changed(&store), "a page came to be");
+    store.write(r, DATA_START, &[2; 100]).unwrap();
+    assert!(!changed(&store), "the page is where it was");
+    store.write(r, TAIL_START, &[1; 32]).unwrap();
+    assert!(changed(&store));
+    store.set_meta(r, 3, 0, 0).unwrap();
+    assert!(changed(&store), "the FOT begins elsewhere");
+    store.resize(r, 9000).unwrap();
+    assert!(changed(&store));
+    store.delete(id(1)).unwrap();
+    assert!(changed(&store));
+    store.reclaim(r).unwrap();
+    assert!(changed(&store));
+    assert!(store.find(id(1)).is_err() && store.touch(r, 1, true).is_err());
+    assert!(!changed(&store));
+}
