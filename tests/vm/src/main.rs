@@ -1,0 +1,53 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! `twz-vm`: attacks a kernel. The one program that the virtual machine's
+//! initramfs needs for the module's tests.
+//!
+//!     twz-vm SUITE...                   runs suites, reports KTAP; "all" is all
+//!     twz-vm attacks --expect-broken=G  on a module that lacks guard G
+
+mod commands;
+mod errno;
+mod ktap;
+mod map;
+mod options;
+mod paths;
+mod probe;
+mod process;
+mod rng;
+mod suites;
+mod sys;
+mod world;
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    let options = match options::parse(std::env::args().skip(1)) {
+        Ok(options) => options,
+        Err(why) => return usage(&why),
+    };
+    let words: Vec<&str> = options.words.iter().map(String::as_str).collect();
+    if let ["child-execed", fd] = words[..] {
+        return code(fd.parse().map_or(2, suites::session::execed) == 0);
+    }
+    let mut chosen = Vec::new();
+    for word in words {
+        match suites::named(word) {
+            some if !some.is_empty() => chosen.extend(some),
+            _ => return usage(&format!("there is no suite '{word}'")),
+        }
+    }
+    if chosen.is_empty() {
+        return usage("say what to run");
+    }
+    code(ktap::run(&chosen, options))
+}
+
+fn code(well: bool) -> ExitCode {
+    if well { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+fn usage(why: &str) -> ExitCode {
+    eprintln!("twz-vm: {why}");
+    eprintln!("suites: {}", suites::names().join(" "));
+    ExitCode::FAILURE
+}
