@@ -42,12 +42,23 @@ cached() {
 
 list=("${SERIES:-}")
 [[ -n ${list[0]} ]] || list=("${supported[@]}")
-if [[ ${1:-} != --update ]]; then
+
+# found: prints the newest of the first series of which there is one.
+found() {
+    local series tree
     for series in "${list[@]}"; do
         tree=$(cached "$series")
-        [[ -z $tree ]] || { echo "$tree" && exit; }
+        [[ -z $tree ]] || { echo "$tree" && return; }
     done
-fi
+    return 1
+}
+
+[[ ${1:-} == --update ]] || ! found || exit 0
+# Who comes while another makes it waits, and finds it made.
+mkdir -p "$cache"
+exec 9>"$cache/linux.lock"
+flock -n 9 || { say "waiting for another one to be done" && flock 9; }
+[[ ${1:-} == --update ]] || ! found || exit 0
 
 tools=$(scripts/trixie.sh --chroot --backports --packages "$toolchain") ||
     skip "no Debian trixie tree to build in (the reason is above)"
