@@ -66,6 +66,9 @@ pub mod transfer;
 mod translate;
 mod view;
 
+#[cfg(feature = "crash-hooks")]
+pub use raw::persist::hooks as crash_hooks;
+
 pub use backend::{Backend, Binding, NewObject, ObjectStat, PoolInfo};
 pub use embedded::{EmbeddedPool, InitOptions};
 pub use error::{Error, Result};

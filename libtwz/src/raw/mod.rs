@@ -26,6 +26,7 @@ pub mod control;
 pub mod fault;
 pub mod lock;
 pub mod object;
+pub mod persist;
 mod stack;
 pub mod sys;
 pub mod tail;
