@@ -41,7 +41,6 @@ for what in "$@"; do
             need util-linux unshare
             ;;
         vm)
-            need qemu-system-x86 qemu-system-x86_64
             need cpio cpio
             need binutils strip
             ;;

@@ -1,16 +1,14 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: MIT OR Apache-2.0
 # Writes the initramfs that vm.sh boots:
-#   vm-image.sh TREE OUT CONF [FILE=PATH]...
-# TREE is a kernel from kernel.sh, CONF what vm-init.sh reads, and each FILE here
-# will be PATH there, together with the shared libraries it needs.
+#   MODULES=DIR vm-image.sh TOOLS OUT CONF [FILE=PATH]...
+# DIR has the kernel's modules, TOOLS is the tree with busybox, CONF what vm-init.sh
+# reads, and each FILE here will be PATH there, with the shared libraries it needs.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
-tree=$1 out=$2 conf=$3
+tools=$1 out=$2 conf=$3
 shift 3
-tools=$(<"$tree/toolchain")
-modules=${MODULES:-$tree/modules}
 
 root=$(mktemp -d)
 trap 'rm -rf "$root"' EXIT
@@ -25,7 +23,7 @@ install -m644 "$conf" "$root/etc/vm.conf"
 echo 'root:x:0:0:root:/tmp:/bin/sh' >"$root/etc/passwd"
 echo 'twz:x:1000:1000:a user:/tmp:/bin/sh' >>"$root/etc/passwd"
 printf 'root:x:0:\ntwz:x:1000:\n' >"$root/etc/group"
-cp "$modules"/* "$root/lib/modules/"
+cp "$MODULES"/* "$root/lib/modules/"
 
 # libraries FILE: the shared objects it needs, and the loader; nothing if it is static.
 libraries() { ldd "$1" 2>/dev/null | grep -oE '/[^ ]+' || true; }
@@ -34,7 +32,10 @@ for pair; do
     from=${pair%%=*} to=${pair#*=}
     mkdir -p "$root/$(dirname "$to")"
     cp -rL "$from" "$root/$to"
-    case $to in *.ko) strip --strip-debug "$root/$to" 2>/dev/null || true ;; esac
+    case $to in
+        *.ko) strip --strip-debug "$root/$to" 2>/dev/null || true ;;
+        /bin/*) chmod -R a+rx "$root/$to" ;;
+    esac
     [[ -f $from ]] || continue
     for library in $(libraries "$from"); do
         [[ -e $root/$library ]] || install -D "$library" "$root/$library"

@@ -37,9 +37,22 @@ echo 0 >/proc/sys/kernel/kptr_restrict
 echo 30 >/proc/sys/kernel/hung_task_timeout_secs 2>/dev/null || true
 ip link set lo up 2>/dev/null || true
 
+# appears FILE: waits for it, for two seconds; devices are found in the background.
+appears() {
+    tries=20
+    until [ -e "$1" ] || [ "$tries" = 0 ]; do
+        tries=$((tries - 1))
+        sleep 0.1
+    done
+    [ -e "$1" ] || say "$1 did not appear"
+}
+
 while read -r name; do
+    # The NVDIMM is pmem0, and memory set apart with memmap= comes after it.
+    [ "$name" != nd_e820 ] || appears /dev/pmem0
     insmod "/lib/modules/$name.ko" || say "$name did not load"
 done </lib/modules/order
+case $(cat /proc/cmdline) in *memmap=*) appears /dev/pmem1 ;; esac
 
 # An NVDIMM comes up raw, without DAX. Made fsdax once, it stays so: the choice
 # is written on it.

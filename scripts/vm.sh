@@ -69,11 +69,15 @@ done
 [[ $mode == shell ]] || ((${#command[@]})) || die "run what? (vm.sh run [OPTION]... -- COMMAND...)"
 
 scripts/deps.sh vm || exit 77
+# Debian trixie's QEMU, wherever this runs: before 8.1 its emulation of several
+# processors now and then ran code that the kernel had just patched away.
+tools=$(scripts/trixie.sh --chroot --packages qemu-system-x86,busybox-static) || {
+    say "SKIPPED: no QEMU to be had (the reason is above)"
+    exit 77
+}
 [[ -n $tree ]] || tree=$(scripts/kernel.sh) || exit
-kernel=$tree/vmlinuz modules=$tree/modules
-if [[ $build != build ]]; then
-    kernel=$tree/$build/vmlinuz modules=$tree/$build/modules
-fi
+kernel=vmlinuz modules=$tree/modules
+if [[ $build != build ]]; then kernel=$build/vmlinuz modules=$tree/$build/modules; fi
 [[ $load == no || -n $module ]] || module=$(BUILD=$build scripts/kmod.sh "$tree") || exit
 
 work=$(mktemp -d)
@@ -98,7 +102,7 @@ fi
     printf 'TWZ_COMMAND=%q\nTWZ_LOAD=%q\n' "${command[*]}" "$load"
     printf 'TWZ_MODULE_ARGS=%q\nTWZ_FSDAX=%q\n' "$module_args" "$fsdax"
 } >"$work/conf"
-MODULES=$modules scripts/vm-image.sh "$tree" "$work/initramfs" "$work/conf" "${files[@]}"
+MODULES=$modules scripts/vm-image.sh "$tools" "$work/initramfs" "$work/conf" "${files[@]}"
 
 # ---- The machine --------------------------------------------------------------
 # A sparse file; the emulated memory is the file, so it survives even a kill.
@@ -113,15 +117,17 @@ size=$(($(stat -c %s "$image") >> 20))
 
 words="console=ttyS0 panic=-1 loglevel=7 nokaslr"
 if ((second > 0)); then
-    # Above the first gigabyte, of memory added for it.
-    memory=$((memory < 1024 ? 1024 + second : memory + second))
+    # Above the first gigabyte, of memory added for it; the firmware's tables are at the end.
+    memory=$(((memory < 1024 ? 1024 : memory) + second + 16))
     words+=" memmap=${second}M!1G"
 fi
+in_tools=(scripts/inside.sh "$tools" --bind "$work" /vm/work --bind "$tree" /vm/kernel
+    --bind "$(dirname "$image")" /vm/image)
 # shellcheck disable=SC2054 # the commas are QEMU's
-qemu=(qemu-system-x86_64 -machine q35,nvdimm=on -cpu max -smp 2
+qemu=("${in_tools[@]}" qemu-system-x86_64 -machine q35,nvdimm=on -cpu max -smp 2
     -m "${memory}M,slots=2,maxmem=$((memory + size + 1024))M"
-    -object "memory-backend-file,id=nv,share=on,mem-path=$image,size=${size}M,align=2M"
-    -device nvdimm,memdev=nv -kernel "$kernel" -initrd "$work/initramfs"
+    -object "memory-backend-file,id=nv,share=on,mem-path=/vm/image/$(basename "$image"),size=${size}M,align=2M"
+    -device nvdimm,memdev=nv -kernel "/vm/kernel/$kernel" -initrd /vm/work/initramfs
     -append "$words $append" -no-reboot -display none -nodefaults -nic none)
 
 # KVM is better, where it can boot this kernel at all: asked once per machine and boot.
@@ -132,9 +138,10 @@ works_with_kvm() {
     if [[ ! -e $verdict ]]; then
         mkdir -p "$cache/vm"
         rm -f "$cache/vm/kvm-$(basename "$tree")-"*
-        (timeout 10 qemu-system-x86_64 -machine q35 -accel kvm -cpu max -m 512M -kernel "$tree/vmlinuz" \
-            -append "console=ttyS0 panic=-1" -no-reboot -display none -nodefaults -serial stdio \
-            </dev/null >"$work/kvm.log" 2>&1) 2>/dev/null || true
+        (timeout 10 "${in_tools[@]}" qemu-system-x86_64 -machine q35 -accel kvm -cpu max -m 512M \
+            -kernel "/vm/kernel/$kernel" -append "console=ttyS0 panic=-1" \
+            -no-reboot -display none -nodefaults -serial stdio \
+            </dev/null >"$work/kvm.log" 2>&1; true) 2>/dev/null
         # Without a root to mount it panics, and that is far enough.
         grep -aq 'Kernel panic - not syncing: VFS' "$work/kvm.log" && echo yes >"$verdict" || echo no >"$verdict"
     fi
@@ -152,35 +159,32 @@ fi
 
 # ---- A run ------------------------------------------------------------------------
 [[ -n $log ]] || log=$(realpath -m "${CARGO_TARGET_DIR:-target}/vm/$$.log")
-mkdir -p "$(dirname "$log")"
-: >"$log"
-mkfifo "$work/out"
 # shellcheck disable=SC2054 # the commas are QEMU's
-qemu+=(-serial "file:$log" -device virtio-serial-pci
-    -chardev "pipe,id=out,path=$work/out" -device virtserialport,chardev=out,nr=1
-    -chardev "file,id=status,path=$work/status" -device virtserialport,chardev=status,nr=2)
-exec 7<>"$work/out"
-"${qemu[@]}" </dev/null >"$work/qemu.log" 2>&1 7>&- 8>&- &
+qemu+=(-serial file:/vm/work/log -device virtio-serial-pci
+    -chardev "file,id=out,path=/vm/work/out" -device virtserialport,chardev=out,nr=1
+    -chardev "file,id=status,path=/vm/work/status" -device virtserialport,chardev=status,nr=2)
+: >"$work/out"
+"${qemu[@]}" </dev/null >"$work/qemu.log" 2>&1 8>&- &
 pid=$!
+# Not a job of this shell's, which would report that it was killed.
+disown "$pid"
 trap 'kill -9 "$pid" 2>/dev/null || true; rm -rf "$work"' EXIT
 
-# watch: what the machine prints, until it is off, out of time or has its plug pulled.
-deadline=$((SECONDS + seconds)) ended=off
-watch() {
-    local line
-    while true; do
-        if IFS= read -r -t 0.2 -u 7 line; then
-            printf '%s\n' "${line%$'\r'}"
-            if [[ -n $plug && ${line%$'\r'} == "$plug" ]]; then ended=pulled && return; fi
-        elif ! kill -0 "$pid" 2>/dev/null; then
-            return
-        fi
-        if ((SECONDS >= deadline)); then ended=late && return; fi
-    done
-}
-watch
-[[ $ended == off ]] || kill -9 "$pid" 2>/dev/null || true
-wait "$pid" 2>/dev/null || true
+# end WHY: at once, as if the power went.
+end() { echo "$1" >"$work/ended" && kill -9 "$pid" 2>/dev/null; }
+# shellcheck disable=SC2016 # the inner shell's variables
+bash -c 'sleep "$1" & trap "kill $!" TERM; wait $! && echo late >"$3" && kill -9 "$2"' \
+    timer "$seconds" "$pid" "$work/ended" </dev/null >/dev/null 2>&1 8>&- &
+timer=$!
+
+tail -n +1 -s 0.1 --pid="$pid" -f "$work/out" 8>&- | while IFS= read -r line || [[ -n $line ]]; do
+    printf '%s\n' "$line"
+    [[ -z $plug || $line != "$plug" ]] || end pulled
+done
+kill "$timer" 2>/dev/null || true
+mkdir -p "$(dirname "$log")"
+cp "$work/log" "$log"
+ended=$(cat "$work/ended" 2>/dev/null || true)
 
 [[ ! -s $work/qemu.log ]] || sed 's/^/vm.sh: qemu: /' "$work/qemu.log" >&2
 status=$(tr -dc 0-9 2>/dev/null <"$work/status" || true)
