@@ -11,6 +11,8 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
 say() { echo "kmod.sh: $*" >&2; }
 
+scripts/deps.sh kmod || { say "SKIPPED: no tools to build it with (the reason is above)" && exit 77; }
+
 # BUILD says which of the kernels in a tree: build/ is the stock one.
 tree='' build=${BUILD:-build}
 if [[ -z ${KDIR:-} ]]; then

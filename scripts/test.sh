@@ -2,8 +2,8 @@
 # SPDX-License-Identifier: MIT OR Apache-2.0
 # Every test, part by part, and one last line that sums them up:
 #   N passed, N failed, N skipped
-# A part that reports tests of its own (as cargo test does) counts as those;
-# any other counts as one. A part that exits 77 is skipped: named, not passed.
+# A part that reports tests of its own (as cargo test does, or as KTAP) counts as
+# those; any other counts as one. A part that exits 77 is skipped: named, not passed.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
@@ -16,12 +16,16 @@ export TWZ_SKIPS=$PWD/$logs/skips
 [[ $logs != /* ]] || TWZ_SKIPS=$logs/skips
 : >"$TWZ_SKIPS"
 
-# tally LOG: what the "test result:" lines of a log add up to, as "PASS FAIL SKIP LINES".
+# tally LOG: what the "test result:" lines of a log add up to, and the results
+# below a line "KTAP version", as "PASS FAIL SKIP LINES".
 # A test called child_... is a process of another test and does nothing alone: it
 # does not count as one that passed.
 tally() {
     awk '/^test (.*::)?child_.* \.\.\. ok$/ { pass-- }
          /^test result: / { pass += $4; fail += $6; skip += $8; lines++ }
+         /^KTAP version/ { ktap = 1; lines++ }
+         ktap && /^not ok [0-9]+/ { fail++ }
+         ktap && /^ok [0-9]+/ { if (/ # SKIP/) skip++; else pass++ }
          END { print pass + 0, fail + 0, skip + 0, lines + 0 }' "$1"
 }
 
@@ -43,7 +47,9 @@ part() {
         pass=1
     fi
     mapfile -t -O "${#skips[@]}" skips < <(sed -nE "s/^test (.*) \.\.\. ignored.*/$name: \1 (ignored)/p" "$log")
+    mapfile -t -O "${#skips[@]}" skips < <(sed -nE "s/^ok [0-9]+ (.*) # SKIP ?(.*)/$name: \1 (\2)/p" "$log")
     mapfile -t -O "${#failures[@]}" failures < <(sed -nE "s/^test (.*) \.\.\. FAILED$/$name: \1/p" "$log")
+    mapfile -t -O "${#failures[@]}" failures < <(sed -nE "s/^not ok [0-9]+ (.*)/$name: \1/p" "$log")
     ((status == 0 || status == 77)) || failures+=("$name (exit $status, see $log)")
     passed=$((passed + pass)) failed=$((failed + fail)) skipped=$((skipped + skip))
 }
@@ -54,6 +60,8 @@ part scale 'The store at its full size, in release' \
     "${CARGO:-cargo}" test --release -p twz-core --test scale
 part msrv 'twz-abi and twz-core as the kernel builds them: rustc 1.85, core only' scripts/msrv.sh
 part msrv-refuses 'That this build refuses std, alloc and a newer Rust' scripts/msrv.sh --self-test
+part kmod 'The kernel module, for an unmodified Debian kernel' scripts/kmod.sh
+part vm 'The module in that kernel, in a virtual machine' scripts/vm-test.sh
 part c-example 'The C examples, against an installed library' scripts/c-example.sh
 part fuzz 'A short fuzz of every target' scripts/fuzz.sh "${TWZ_FUZZ_SECONDS:-8}"
 part miri 'The pure crates under Miri' scripts/miri.sh

@@ -68,7 +68,7 @@ while (($#)); do
 done
 [[ $mode == shell ]] || ((${#command[@]})) || die "run what? (vm.sh run [OPTION]... -- COMMAND...)"
 
-scripts/deps.sh vm || exit 77
+scripts/deps.sh vm || { say "SKIPPED: no tools to boot with (the reason is above)" && exit 77; }
 # Debian trixie's QEMU, wherever this runs: before 8.1 its emulation of several
 # processors now and then ran code that the kernel had just patched away.
 tools=$(scripts/trixie.sh --chroot --packages qemu-system-x86,busybox-static) || {
