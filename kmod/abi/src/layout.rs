@@ -61,6 +61,8 @@ pub const ALL: &[Layout] = &[
     <crate::FotEntry as Pinned>::LAYOUT,
     <crate::Meta as Pinned>::LAYOUT,
     <crate::ViewEntry as Pinned>::LAYOUT,
+    <crate::log::LogHeader as Pinned>::LAYOUT,
+    <crate::log::ProcessSlot as Pinned>::LAYOUT,
     <crate::name::NameEntry as Pinned>::LAYOUT,
     <crate::name::NamePage as Pinned>::LAYOUT,
     <crate::Superblock as Pinned>::LAYOUT,

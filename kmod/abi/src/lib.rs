@@ -27,6 +27,7 @@ pub mod id;
 pub mod ioctl;
 pub mod journal;
 pub mod layout;
+pub mod log;
 pub mod meta;
 pub mod name;
 pub mod pointer;

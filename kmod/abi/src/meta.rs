@@ -33,6 +33,8 @@ pub mod kind {
     pub const NAMES: u32 = 3;
     /// A security context.
     pub const CONTEXT: u32 = 4;
+    /// A log of transactions: [`crate::log`].
+    pub const LOG: u32 = 5;
 }
 
 /// The meta record. Its first 128 bytes are written once, at creation, under a
@@ -77,13 +79,21 @@ pub struct Meta {
     pub heap: u64,
     /// Counts changes of meaning that no pointer shows (retarget); atomic.
     pub generation: u64,
+    /// Who may change it now; atomic. See [`crate::log::Owner`].
+    pub lock: u64,
+    /// The log of the last transaction that took part in it, or null; see
+    /// [`crate::log::place_word`].
+    pub log: ObjectId,
+    /// Its number in that log's table, with a check over both; or 0.
+    pub log_place: u64,
     /// Zero.
-    pub reserved2: [u8; 352],
+    pub reserved2: [u8; 320],
 }
 layout!(Meta, 512, 8, {
     magic: 0, version: 8, incompat: 12, flags: 16, default_rights: 20, kind: 24, reserved0: 28,
     id: 32, nonce: 48, owner: 64, content: 80, fingerprint: 112, reserved1: 120, checksum: 124,
-    size: 128, bounds: 136, heap: 144, generation: 152, reserved2: 160,
+    size: 128, bounds: 136, heap: 144, generation: 152, lock: 160, log: 168, log_place: 184,
+    reserved2: 192,
 });
 
 /// Bytes of the section that never changes.
@@ -164,7 +174,7 @@ impl Meta {
         if self.incompat != 0 {
             return Err(FormatError::Feature { unknown: self.incompat as u64 });
         }
-        if self.reserved0 != 0 || self.reserved1 != 0 || self.reserved2 != [0; 352] {
+        if self.reserved0 != 0 || self.reserved1 != 0 || self.reserved2 != [0; 320] {
             return Err(FormatError::Reserved { what: "meta record" });
         }
         if self.flags & !flags::KNOWN != 0 {

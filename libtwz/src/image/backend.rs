@@ -91,7 +91,7 @@ impl ImagePool {
     /// Writes to the words of the meta record that are the programs' own.
     fn write_meta(&self, id: ObjectId, offset: u64, from: &[u8]) -> Result<()> {
         const OWN: std::ops::Range<usize> =
-            std::mem::offset_of!(Meta, bounds)..std::mem::offset_of!(Meta, reserved2);
+            std::mem::offset_of!(Meta, bounds)..std::mem::offset_of!(Meta, lock);
         let start = (offset - META_START) as usize;
         self.ask("", |store| {
             let r = store.find(id)?;

@@ -54,6 +54,8 @@ impl<'a> Source<'a> {
             return Err(Error::ObjectFull { id, what: "its data and its FOT overlap" });
         }
         (meta.size, meta.bounds) = (size, bounds.pack());
+        // Who holds it here, and which log knows of it, is nothing elsewhere.
+        (meta.lock, meta.log, meta.log_place) = (0, ObjectId::NULL, 0);
         Ok(Self { pool, meta, file: pool.open_data(id, false).ok() })
     }
 
