@@ -134,8 +134,10 @@ typedef struct twz_space twz_space;
 int twz_pool_init(const char *path, const char *label);
 
 /*
- * Opens the pool at a path. NULL opens the user's own: $TWZ_POOL, else
- * $XDG_DATA_HOME/twz, else ~/.local/share/twz, made on demand.
+ * Opens the pool at a path: a directory, or the kernel module's device. NULL
+ * opens the user's own: $TWZ_POOL, else what the kernel module serves, if it is
+ * there, else $XDG_DATA_HOME/twz, else ~/.local/share/twz, made on demand.
+ * TWZ_BACKEND=kernel and TWZ_BACKEND=embedded insist on the one or the other.
  * -ENOENT: there is no pool at that path.
  */
 int twz_space_open(const char *path, twz_space **space);
@@ -255,6 +257,14 @@ int twz_object_size(const twz_object *object, uint64_t *size);
 
 /* Changes how many bytes of data it has. New ones are zeros. Addresses stay. */
 int twz_object_resize(twz_object *object, uint64_t size);
+
+/*
+ * A descriptor of the object's data, for read(2), mmap(2) and whatever else
+ * wants one: with TWZ_READ, and TWZ_WRITE if wanted (-EACCES if the object was
+ * not opened with them). It is close-on-exec, and the caller closes it; it stays
+ * good when the object is closed. Byte 0 is the first of the data.
+ */
+int twz_fd(const twz_object *object, uint32_t rights, int *fd);
 
 /* Makes everything stored in it so far survive a power cut. */
 int twz_object_sync(twz_object *object);

@@ -1,19 +1,34 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! Where objects are kept, as the rest of the library sees it.
 //!
-//! Two kinds of home implement this: the embedded pool directory
-//! ([`crate::embedded`]) and a store in an image file ([`crate::image`], which
-//! cannot map). The kernel module will be the third. Offsets are slot offsets
+//! Three kinds of home implement this: the embedded pool directory
+//! ([`crate::embedded`]), the kernel module ([`crate::kernel`]) and a store in
+//! an image file ([`crate::image`], which cannot map). Offsets are slot offsets
 //! everywhere: data begins at 4096, the tail is at the end of the slot.
+//!
+//! Who puts an object into a slot differs. In the embedded pool the library
+//! does, at the signal that the first touch raises: [`Backend::map`] maps it
+//! whole. In the kernel the page fault does, page by page, and raises no signal:
+//! [`Backend::map`] says what it will grant, and a signal means that it refused.
+//! [`Backend::touched`] is where the two part.
 
-use std::os::fd::{BorrowedFd, OwnedFd};
+use std::{
+    os::fd::{AsFd as _, OwnedFd},
+    sync::atomic::AtomicU64,
+    time::Duration,
+};
+
+use nix::{
+    errno::Errno,
+    fcntl::{FcntlArg, fcntl},
+};
 
 use twz_abi::{ObjectId, Rights, meta};
-use twz_core::ident::Identity;
+use twz_core::{ident::Identity, rights::Access};
 
 use crate::{
-    error::{Error, Result},
-    raw::{SlotWindow, sys},
+    error::{Error, Refusal, Result},
+    raw::{Arena, SlotWindow, sys},
 };
 
 /// What an object shall be.
@@ -98,7 +113,7 @@ pub struct ObjectStat {
 /// What a pool is.
 #[derive(Clone, Debug)]
 pub struct PoolInfo {
-    /// "directory" or "image".
+    /// "directory", "image" or "kernel".
     pub home: &'static str,
     /// Where it is.
     pub path: std::path::PathBuf,
@@ -131,13 +146,45 @@ pub enum Binding {
     Directory,
 }
 
-/// What a backend mapped into a slot.
+/// What there is to touch in a slot.
 #[derive(Clone, Copy, Debug)]
 pub struct Mapped {
-    /// The rights that the mapping has.
+    /// The rights that it has.
     pub granted: Rights,
-    /// FOT pages below the tail page that are mapped.
+    /// FOT pages below the tail page.
     pub fot_pages: u32,
+}
+
+/// What a touch that raised a signal is to lead to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Touch {
+    /// The library maps what the view says: [`Backend::map`].
+    Map,
+    /// It will go through now.
+    Again,
+    /// It was refused, by whoever decides.
+    Refused,
+}
+
+/// A word of an object to sleep on.
+pub struct Word<'a> {
+    /// The object.
+    pub id: ObjectId,
+    /// Slot offset of the word, a multiple of 8.
+    pub offset: u64,
+    /// The word itself, mapped.
+    pub word: &'a AtomicU64,
+}
+
+/// How a sleep on a word of an object ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Waited {
+    /// Somebody woke the word, or a signal came: look at it again.
+    Woken,
+    /// The word did not hold the value any more, or not at all.
+    Changed,
+    /// The time is over.
+    TimedOut,
 }
 
 /// A home of objects.
@@ -182,6 +229,14 @@ pub trait Backend: Send + Sync {
     /// Makes everything done to an object so far durable.
     fn sync(&self, id: ObjectId) -> Result<()>;
 
+    /// The same for every object and name.
+    fn sync_all(&self) -> Result<()> {
+        self.list(&mut |id| match self.sync(id) {
+            Err(Error::NoObject(_)) => Ok(()),
+            other => other,
+        })
+    }
+
     /// What a path is bound to.
     fn lookup(&self, path: &str) -> Result<Binding>;
 
@@ -211,16 +266,38 @@ pub trait Backend: Send + Sync {
     /// Says that cached translations may be stale.
     fn bump_generation(&self) -> Result<()>;
 
-    /// The file and offset of the control page, for every process to map.
-    fn control(&self) -> Option<(BorrowedFd<'_>, i64)>;
+    /// Says that `count` entries of the view in force have changed, from
+    /// `first` on. The slots have been emptied ([`Backend::unmap`]) where the
+    /// library knew of something in them.
+    fn invalidate(&self, first: u32, count: u32) -> Result<()> {
+        let _ = (first, count);
+        self.bump_generation()
+    }
 
-    /// Maps an object into a slot with the rights that are wanted, or as many
-    /// of them as there are, reading at least. Runs in the fault handler: it
-    /// must not allocate and takes no locks.
+    /// Lets an arena show a view: a view object, or with `None` a new private
+    /// one. All slots are empty.
+    fn attach(&self, arena: &Arena, view: Option<ObjectId>) -> Result<()>;
+
+    /// What a touch in the arena is to lead to that raised a signal. Runs in the
+    /// fault handler: it must not allocate and takes no locks.
+    fn touched(&self, arena: &Arena, address: usize, access: Access) -> Touch {
+        let _ = (arena, address, access);
+        Touch::Map
+    }
+
+    /// Why this thread's last touch was refused, and over which object, where it
+    /// was not the library that refused it. Runs in the fault handler.
+    fn refusal(&self) -> Option<(ObjectId, Refusal)> {
+        None
+    }
+
+    /// Sees to it that an object can be touched in a slot with the rights that
+    /// are wanted, or as many of them as there are, reading at least. Runs in
+    /// the fault handler: it must not allocate and takes no locks.
     fn map(&self, id: ObjectId, window: &SlotWindow<'_>, wanted: Rights) -> Result<Mapped>;
 
-    /// Maps FOT pages that were added since; returns how many there are.
-    /// Runs in the fault handler.
+    /// The same for FOT pages that were added since; returns how many there
+    /// are. Runs in the fault handler.
     fn map_fot(
         &self,
         id: ObjectId,
@@ -230,13 +307,48 @@ pub trait Backend: Send + Sync {
         rights: Rights,
     ) -> Result<u32>;
 
+    /// Takes everything out of a slot again. The caller has made sure that
+    /// nobody needs it.
+    fn unmap(&self, window: &SlotWindow<'_>) -> Result<()>;
+
     /// Bytes of data an object has now, without verifying it again.
     fn size(&self, id: ObjectId) -> Result<u64>;
 
-    /// A view object's data, to map over the arena's view.
-    fn open_data(&self, id: ObjectId, write: bool) -> Result<OwnedFd>;
+    /// An object's data as a file, with READ and, if that is among the
+    /// `rights`, WRITE.
+    fn open_data(&self, id: ObjectId, rights: Rights) -> Result<OwnedFd>;
 
     /// Waits for the exclusive right to change an object, among all processes.
     /// It ends when the result is dropped, or the process.
     fn lock(&self, id: ObjectId) -> Result<OwnedFd>;
+
+    /// Sleeps while a word holds `value`, for at most `timeout`. It may end
+    /// without a reason: look at the word again.
+    fn wait(&self, word: &Word<'_>, value: u64, timeout: Option<Duration>) -> Result<Waited>;
+
+    /// Wakes at most so many of those who sleep on a word, in all processes;
+    /// says how many. Store first, then wake.
+    fn wake(&self, word: &Word<'_>, count: u64) -> Result<u64>;
+}
+
+/// Locks `len` bytes of a file from `start` on, all of it for 0, until the
+/// descriptor is closed or the process ends.
+pub(crate) fn hold(file: OwnedFd, start: i64, len: i64) -> Result<OwnedFd> {
+    let range = libc::flock {
+        l_type: libc::F_WRLCK as i16,
+        l_whence: 0,
+        l_start: start,
+        l_len: len,
+        l_pid: 0,
+    };
+    loop {
+        match fcntl(file.as_fd(), FcntlArg::F_OFD_SETLKW(&range)) {
+            Ok(_) => return Ok(file),
+            Err(Errno::EINTR) => {}
+            Err(errno) => {
+                let error = errno.into();
+                return Err(Error::Io { doing: "lock an object", path: None, error });
+            }
+        }
+    }
 }

@@ -37,6 +37,8 @@ pub enum Error {
         id: ObjectId,
         /// The right that was wanted.
         wanted: Rights,
+        /// What the kernel said of it, where it was the one that refused.
+        refusal: Option<Refusal>,
     },
     /// The pointer is null.
     Null,
@@ -80,8 +82,24 @@ pub enum Error {
     NoSlot,
     /// The pool cannot be written.
     ReadOnly,
+    /// The kernel module said no, for a reason that is nobody else's.
+    Kernel {
+        /// Its reason, in a sentence.
+        reason: &'static str,
+        /// The errno that came with it.
+        errno: i32,
+    },
     /// There is no pool here.
     NoPool(PathBuf),
+    /// The kernel was asked for, and no module serves this device.
+    NoModule(PathBuf),
+    /// The module and this library are not of the same make.
+    OtherModule {
+        /// Versions of the interface and of the format: the module's.
+        theirs: (u32, u32),
+        /// The library's.
+        ours: (u32, u32),
+    },
     /// There already is a pool, or something else, here.
     PoolExists(PathBuf),
     /// This kind of pool cannot do that.
@@ -106,7 +124,27 @@ pub enum Error {
     },
 }
 
+/// What the kernel module says of an access that it refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Refusal {
+    /// The rights that there were.
+    pub granted: Rights,
+    /// Why, in a sentence.
+    pub reason: &'static str,
+}
+
+impl fmt::Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}; granted here: {}", self.reason, self.granted)
+    }
+}
+
 impl Error {
+    /// A right that is missing, as the library sees it.
+    pub fn denied(id: ObjectId, wanted: Rights) -> Self {
+        Self::Denied { id, wanted, refusal: None }
+    }
+
     /// An error of the operating system, without allocating: the fault path
     /// uses it.
     pub(crate) fn os(doing: &'static str) -> Self {
@@ -134,9 +172,13 @@ impl Error {
     /// The errno that says it best.
     pub fn errno(&self) -> i32 {
         match self {
-            Self::NoObject(_) | Self::NoName(_) | Self::NoPool(_) | Self::Unresolved { .. } => {
-                libc::ENOENT
-            }
+            Self::NoObject(_)
+            | Self::NoName(_)
+            | Self::NoPool(_)
+            | Self::NoModule(_)
+            | Self::Unresolved { .. } => libc::ENOENT,
+            Self::OtherModule { .. } => libc::EPROTO,
+            Self::Kernel { errno, .. } => *errno,
             Self::Exists(_) | Self::NameTaken(_) | Self::PoolExists(_) => libc::EEXIST,
             Self::NotADirectory(_) => libc::ENOTDIR,
             Self::NotEmpty(_) => libc::ENOTEMPTY,
@@ -152,6 +194,32 @@ impl Error {
             Self::Unsupported(_) => libc::EOPNOTSUPP,
             Self::Store(error) => store_errno(error),
             Self::Io { error, .. } => error.raw_os_error().unwrap_or(libc::EIO),
+        }
+    }
+}
+
+impl Error {
+    /// What has to do with the kernel module.
+    fn of_module(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NoModule(path) => write!(
+                f,
+                "no kernel module serves {}; load it ('insmod kmod/twz.ko', or scripts/load.sh), or say TWZ_BACKEND=embedded",
+                path.display()
+            ),
+            Self::OtherModule { theirs, ours } => write!(
+                f,
+                "the kernel module speaks version {} of the interface and {} of the format, this library {} and {}; build both from the same source ('make kmod'), and load that module",
+                theirs.0, theirs.1, ours.0, ours.1
+            ),
+            Self::Kernel { reason, errno } => {
+                write!(
+                    f,
+                    "the kernel module refused: {reason} ({})",
+                    explain(&io::Error::from_raw_os_error(*errno))
+                )
+            }
+            other => write!(f, "{other:?}"),
         }
     }
 }
@@ -172,7 +240,12 @@ impl fmt::Display for Error {
             Self::NotADirectory(name) => write!(f, "'{name}' is not a directory of names"),
             Self::NotEmpty(name) => write!(f, "the directory '{name}' still holds names"),
             Self::Busy { what } => f.write_str(what),
-            Self::Denied { id, wanted } => write!(f, "object {id} does not grant {wanted} here"),
+            Self::Denied { id, wanted, refusal: Some(why) } => {
+                write!(f, "object {id}: {wanted} refused: {why}")
+            }
+            Self::Denied { id, wanted, refusal: None } => {
+                write!(f, "object {id} does not grant {wanted} here")
+            }
             Self::Null => f.write_str("the pointer is null"),
             Self::BadPointer { why } => write!(f, "bad pointer: {why}"),
             Self::NotInObject => f.write_str("this has to lie in an object, and does not"),
@@ -205,6 +278,7 @@ impl fmt::Display for Error {
             Self::NoPool(path) => {
                 write!(f, "no pool at {0}; 'twz pool init {0}' makes one", path.display())
             }
+            Self::NoModule(_) | Self::OtherModule { .. } | Self::Kernel { .. } => self.of_module(f),
             Self::PoolExists(path) => {
                 write!(f, "{} exists already; choose another place", path.display())
             }

@@ -132,7 +132,7 @@ impl Core {
     fn fot_insert(&self, slot: u32, new: &FotEntry) -> Result<Inserted> {
         let info = self.arena().info(slot).ok_or(Error::NoSlot)?;
         if !info.granted().contains(Rights::WRITE) {
-            return Err(Error::Denied { id: info.id(), wanted: Rights::WRITE });
+            return Err(Error::denied(info.id(), Rights::WRITE));
         }
         for index in 1..=MAX_FOT_INDEX {
             if index > self.reachable_entries(slot)? {

@@ -54,6 +54,7 @@ mod fot;
 pub mod graph;
 mod heap;
 pub mod image;
+pub mod kernel;
 mod object;
 pub mod persist;
 pub mod pools;
@@ -62,24 +63,31 @@ mod raw;
 pub mod resolver;
 mod slots;
 mod space;
+#[cfg(test)]
+#[path = "../tests/common"]
+mod common {
+    pub mod pool;
+}
 pub mod transfer;
 mod translate;
 mod view;
+mod wait;
 
 #[cfg(feature = "crash-hooks")]
 pub use raw::persist::hooks as crash_hooks;
 
-pub use backend::{Backend, Binding, NewObject, ObjectStat, PoolInfo};
+pub use backend::{Backend, Binding, NewObject, ObjectStat, PoolInfo, Waited};
 pub use embedded::{EmbeddedPool, InitOptions};
 pub use error::{Error, Result};
 pub use field::Field;
 pub use heap::{Heap, HeapReport};
 pub use image::{ImageOptions, ImagePool};
+pub use kernel::KernelPool;
 pub use object::{Object, Writer};
 pub use persist::Persist;
-pub use pools::open_pool;
+pub use pools::{Choice, open_pool};
 pub use ptr::{Global, Ptr, PtrSlice};
-pub use space::{Choice, Space};
+pub use space::Space;
 pub use twz_abi::{
     DATA_START, FORMAT_VERSION, MAX_DATA, ObjectId, PtrBits, Rights, fot::flags as fot_flags,
     ioctl::ABI_VERSION, meta::flags, meta::kind,

@@ -5,6 +5,7 @@ use std::{
     marker::PhantomData,
     os::fd::OwnedFd,
     sync::{Arc, Mutex, atomic::Ordering},
+    time::Duration,
 };
 
 use nix::fcntl::{FcntlArg, fcntl};
@@ -15,7 +16,7 @@ use twz_abi::{
 
 use crate::{
     Persist,
-    backend::{NewObject, ObjectStat},
+    backend::{NewObject, ObjectStat, Waited},
     error::{Error, Result},
     ptr::Global,
     raw::{
@@ -187,9 +188,36 @@ impl<T> Object<T> {
     /// in a hole, this says so when the disk is full.
     pub fn write(&self, at: u64, from: &[u8]) -> Result<()> {
         if !self.space.core().translate(self.slot, 0)?.writable() {
-            return Err(Error::Denied { id: self.id, wanted: Rights::WRITE });
+            return Err(Error::denied(self.id, Rights::WRITE));
         }
         self.space.backend().write(self.id, DATA_START.saturating_add(at), from)
+    }
+
+    /// The data as a file: a descriptor of its own, with READ and, if that is
+    /// among the `rights`, WRITE. It stays good when the object is closed, in
+    /// whatever process has it, and goes past nothing that the object grants.
+    pub fn fd(&self, rights: Rights) -> Result<OwnedFd> {
+        if !rights.contains(Rights::READ) || !Rights(3).contains(rights) {
+            return Err(Error::Unsupported("a descriptor has the right r, and w if wanted"));
+        }
+        let missing = rights.without(self.space.core().granted(self.slot));
+        match missing {
+            Rights::NONE => self.space.backend().open_data(self.id, rights),
+            missing => Err(Error::denied(self.id, missing)),
+        }
+    }
+
+    /// Sleeps while the 8 bytes at byte `at` of the data, which is a multiple of
+    /// 8, hold `value`, and for at most `timeout`. It may end without a reason:
+    /// look again.
+    pub fn wait(&self, at: u64, value: u64, timeout: Option<Duration>) -> Result<Waited> {
+        self.space.core().wait(self.slot, DATA_START.saturating_add(at), value, timeout)
+    }
+
+    /// Wakes at most `count` of those who wait for the word at byte `at`, in all
+    /// processes; says how many. Whoever changes a word stores first, then wakes.
+    pub fn wake(&self, at: u64, count: u64) -> Result<u64> {
+        self.space.core().wake(self.slot, DATA_START.saturating_add(at), count)
     }
 
     /// Makes every pointer in this object that leads to `from` lead to `to`, by
@@ -206,7 +234,7 @@ impl<T> Object<T> {
     /// Says where the heap is, in an object that nobody knows of yet.
     fn set_heap(&self, heap: u64) -> Result<()> {
         if !self.root.writable() {
-            return Err(Error::Denied { id: self.id, wanted: Rights::WRITE });
+            return Err(Error::denied(self.id, Rights::WRITE));
         }
         let at = META_START + core::mem::offset_of!(Meta, heap) as u64;
         if let Some(word) = self.space.core().arena().tail_words(self.slot, at, 1)?.first() {

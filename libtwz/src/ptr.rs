@@ -283,7 +283,7 @@ fn ask_writable<A: ?Sized>(place: &A) -> Result<()> {
         true => Ok(()),
         false => {
             let id = core.arena().info(slot).map_or(ObjectId::NULL, |info| info.id());
-            Err(Error::Denied { id, wanted: Rights::WRITE })
+            Err(Error::denied(id, Rights::WRITE))
         }
     }
 }

@@ -140,7 +140,8 @@ impl Core {
         let mut outcome = Ok(());
         for &slot in busy {
             let Some(info) = self.arena().info(slot) else { continue };
-            outcome = outcome.and(SlotWindow::claimed(self.arena(), slot).clear());
+            let window = SlotWindow::claimed(self.arena(), slot);
+            outcome = outcome.and(self.backend().unmap(&window));
             info.set_id(ObjectId::NULL);
             info.state.store(slot_state::EMPTY, Ordering::SeqCst);
         }
@@ -189,7 +190,7 @@ impl Hold {
 
 #[cfg(test)]
 mod tests {
-    use crate::{EmbeddedPool, Field, InitOptions, Object, Ptr, Space};
+    use crate::{Field, Object, Ptr, Space, common::pool::TempPool};
 
     #[derive(twz_derive::Persist)]
     #[repr(C)]
@@ -206,11 +207,8 @@ mod tests {
     /// are being found, pinned and reached.
     #[test]
     fn threads_share_too_few_slots() {
-        let dir = tempfile::tempdir().unwrap();
-        let path = dir.path().join("pool");
-        EmbeddedPool::init(&path, &InitOptions::default()).unwrap();
-        let pool = Box::new(EmbeddedPool::open(&path).unwrap());
-        let space = Space::with_slots(pool, 64).unwrap();
+        let pool = TempPool::new();
+        let space = Space::with_slots(pool.backend(), 64).unwrap();
         let ids: Vec<_> = (0..200).map(|i| node(&space, i).id()).collect();
         // Each points to the next one but three, far enough to need another slot.
         for (i, &id) in ids.iter().enumerate() {

@@ -20,10 +20,11 @@ use twz_core::rights::Access;
 
 use crate::{
     Persist,
-    backend::{Backend, Binding, NewObject},
+    backend::{Backend, Binding, NewObject, Touch},
     embedded::EmbeddedPool,
     error::{Error, Result},
     object::{self, Object},
+    pools::{self, Choice},
     raw::{
         Arena, SlotWindow,
         arena::{MAX_SLOTS, SlotInfo, slot_state},
@@ -33,30 +34,6 @@ use crate::{
     },
     resolver::Resolver,
 };
-
-/// Which home a space is to have.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Choice {
-    /// The kernel module if it is there, else the embedded pool.
-    #[default]
-    Auto,
-    /// A pool directory.
-    Embedded,
-    /// The kernel module.
-    Kernel,
-}
-
-impl Choice {
-    /// What `TWZ_BACKEND` asks for.
-    pub fn from_env() -> Result<Self> {
-        match std::env::var("TWZ_BACKEND").as_deref() {
-            Err(_) | Ok("" | "auto") => Ok(Self::Auto),
-            Ok("embedded") => Ok(Self::Embedded),
-            Ok("kernel") => Ok(Self::Kernel),
-            Ok(_) => Err(Error::Unsupported("TWZ_BACKEND is one of kernel, embedded, auto")),
-        }
-    }
-}
 
 /// What the fault handler needs.
 pub struct Core {
@@ -99,20 +76,16 @@ impl Drop for Inner {
 pub struct Space(pub(crate) Arc<Inner>);
 
 impl Space {
-    /// Opens the pool at `path`.
+    /// Opens the pool at `path`: a directory, or the kernel module's device.
+    /// Where `TWZ_BACKEND` asks for the other kind, that is an error.
     pub fn open(path: impl AsRef<Path>) -> Result<Self> {
-        if Choice::from_env()? == Choice::Kernel {
-            return Err(Error::Unsupported(
-                "TWZ_BACKEND=kernel: no kernel module serves this machine; unset it or say embedded",
-            ));
-        }
-        Self::on(Box::new(EmbeddedPool::open(path.as_ref())?))
+        Self::on(pools::open_as(path.as_ref(), Choice::from_env()?)?)
     }
 
-    /// Opens the pool that [`crate::embedded::default_path`] names, making it
+    /// Opens the pool that [`pools::default_pool`] finds; a directory is made
     /// first if there is none.
     pub fn open_default() -> Result<Self> {
-        let path = crate::embedded::default_path();
+        let path = pools::default_pool()?;
         match Self::open(&path) {
             Err(Error::NoPool(_)) => {
                 EmbeddedPool::init(&path, &crate::embedded::InitOptions::default())?;
@@ -130,10 +103,7 @@ impl Space {
     /// The same with at most so many slots.
     pub(crate) fn with_slots(backend: Box<dyn Backend>, most: u32) -> Result<Self> {
         let arena = Arena::reserve(most)?;
-        if let Some((file, offset)) = backend.control() {
-            let write = !backend.info()?.read_only;
-            arena.map_control(file, offset, write)?;
-        }
+        backend.attach(&arena, None)?;
         let core = Box::new(Core {
             arena,
             backend,
@@ -225,6 +195,11 @@ impl Core {
 
     /// What a fault at `address` is to be. Runs in the signal handler.
     pub(crate) fn fault(&self, address: usize, access: Access) -> Outcome {
+        match self.backend.touched(&self.arena, address, access) {
+            Touch::Map => {}
+            Touch::Again => return Outcome::Resolved,
+            Touch::Refused => return Outcome::Refused,
+        }
         let Some(slot) = self.arena.slot_of(address) else { return Outcome::Refused };
         let offset = (address - self.arena.address(slot)) as u64;
         let Some(info) = self.arena.info(slot) else { return Outcome::Refused };
@@ -251,6 +226,16 @@ impl Core {
     ) -> std::fmt::Result {
         let slot = self.arena.slot_of(address).unwrap_or(0);
         let offset = address - self.arena.address(slot);
+        if let Some((id, why)) = self.backend.refusal() {
+            return match id.is_valid() {
+                true => {
+                    writeln!(out, "twz: object {id}, offset {offset:#x}: {access:?} refused: {why}")
+                }
+                false => {
+                    writeln!(out, "twz: slot {slot}, offset {offset:#x}: {access:?} refused: {why}")
+                }
+            };
+        }
         match self
             .arena
             .info(slot)

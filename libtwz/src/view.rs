@@ -43,28 +43,22 @@ impl Space {
             });
         }
         let core = self.core();
-        let opened = match view {
-            Some(id) => {
-                let stat = self.backend().stat(id)?;
-                if stat.kind != kind::VIEW {
-                    return Err(Error::Unsupported("that object is not a view"));
-                }
-                if stat.size < VIEW_BYTES as u64 {
-                    self.backend().resize(id, VIEW_BYTES as u64)?;
-                }
-                Some(self.backend().open_data(id, true)?)
+        if let Some(id) = view {
+            let stat = self.backend().stat(id)?;
+            if stat.kind != kind::VIEW {
+                return Err(Error::Unsupported("that object is not a view"));
             }
-            None => None,
-        };
+            if stat.size < VIEW_BYTES as u64 {
+                self.backend().resize(id, VIEW_BYTES as u64)?;
+            }
+        }
         let mapped: Vec<_> =
             (1..core.arena().slots()).filter(|&slot| core.claim_mapped(slot)).collect();
         core.empty(&mapped)?;
         core.names.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).clear();
-        core.note_shared_view(opened.is_some());
-        match opened {
-            Some(fd) => core.arena().map_view(std::os::fd::AsFd::as_fd(&fd), true),
-            None => core.arena().reset_view(),
-        }
+        self.backend().attach(core.arena(), view)?;
+        core.note_shared_view(view.is_some());
+        Ok(())
     }
 }
 
@@ -110,9 +104,9 @@ impl View<'_> {
                 });
             }
         }
-        let mapped: Vec<_> = slots.filter(|&slot| core.claim_mapped(slot)).collect();
+        let mapped: Vec<_> = slots.clone().filter(|&slot| core.claim_mapped(slot)).collect();
         core.empty(&mapped)?;
-        self.0.backend().bump_generation()
+        self.0.backend().invalidate(slots.start, slots.len() as u32)
     }
 
     /// First address of a slot in this process.

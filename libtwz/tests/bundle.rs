@@ -2,8 +2,11 @@
 //! Objects as files: what goes out comes in the same, and what was cut, flipped
 //! or made up does not come in at all.
 
+mod common;
+
 use std::{fs, path::Path};
 
+use common::TempPool;
 use twz::{
     Backend, EmbeddedPool, Error, Field, ImageOptions, ImagePool, InitOptions, NewObject, ObjectId,
     Persist, Ptr, PtrSlice, Rights, Space, bundle, flags,
@@ -32,7 +35,7 @@ fn directory(at: &Path) -> EmbeddedPool {
 }
 
 fn image(at: &Path) -> ImagePool {
-    let options = ImageOptions { size: 8 << 20, records: Some(256), label: String::new() };
+    let options = ImageOptions { size: 8 << 20, records: Some(256), ..ImageOptions::default() };
     ImagePool::format(at, &options).unwrap();
     ImagePool::open_unsynced(at).unwrap()
 }
@@ -72,9 +75,8 @@ fn files(pool: &Path) -> usize {
 }
 
 /// The object with everything: a long FOT, a heap, a name, a retarget.
-fn hub(at: &Path) -> (ObjectId, Vec<ObjectId>) {
-    EmbeddedPool::init(at, &InitOptions::default()).unwrap();
-    let space = Space::open(at).unwrap();
+fn hub(pool: &TempPool) -> (ObjectId, Vec<ObjectId>) {
+    let space = pool.open();
     let hub = space.create(Hub { spokes: PtrSlice::empty() }).unwrap();
     let spokes = hub.alloc_slice(200, |_| Ptr::null()).unwrap();
     hub.root().spokes.store(spokes).unwrap();
@@ -91,23 +93,27 @@ fn hub(at: &Path) -> (ObjectId, Vec<ObjectId>) {
 
 #[test]
 fn an_object_comes_in_as_it_went_out_in_every_home() {
-    let dir = tempfile::tempdir().unwrap();
-    let (id, spokes) = hub(&dir.path().join("from"));
-    let from = EmbeddedPool::open(&dir.path().join("from")).unwrap();
-    let file = export(&from, id);
+    let pool = TempPool::new();
+    let (id, spokes) = hub(&pool);
+    let from = pool.backend();
+    let file = export(&*from, id);
+    let bundles: Vec<_> = spokes[..3].iter().map(|&spoke| export(&*from, spoke)).collect();
+    drop((from, pool));
+    // The same one again, empty, if it is the kernel's.
+    let pool = TempPool::new();
     let targets: [Box<dyn Backend>; 2] =
-        [Box::new(image(&dir.path().join("image"))), Box::new(directory(&dir.path().join("to")))];
+        [Box::new(image(&pool.dir().join("image"))), pool.backend()];
     for to in &targets {
         assert_eq!(import(&**to, &file).unwrap(), id);
         assert_eq!(export(&**to, id), file);
         assert!(matches!(import(&**to, &file), Err(Error::Exists(there)) if there == id));
-        assert_eq!(count(&**to), 1);
-        for spoke in &spokes[..3] {
-            assert_eq!(import(&**to, &export(&from, *spoke)).unwrap(), *spoke);
+        for (spoke, bundle) in spokes.iter().zip(&bundles) {
+            assert_eq!(import(&**to, bundle).unwrap(), *spoke);
         }
     }
+    assert_eq!((count(&*targets[0]), pool.objects().len()), (4, 4));
     drop(targets);
-    let space = Space::open(dir.path().join("to")).unwrap();
+    let space = pool.open();
     let hub = space.open_object::<Hub>(id).unwrap();
     let slice = hub.root().spokes.lea().unwrap();
     // The first was retargeted to the second.
@@ -124,6 +130,7 @@ fn an_object_comes_in_as_it_went_out_in_every_home() {
 
 #[test]
 fn holes_take_no_room() {
+    embedded_only!("it is about images and directories");
     let dir = tempfile::tempdir().unwrap();
     let from = directory(&dir.path().join("from"));
     let size = (1 << 30) - 8192;
@@ -144,6 +151,7 @@ fn holes_take_no_room() {
 
 #[test]
 fn an_empty_object_and_one_of_odd_size() {
+    embedded_only!("it is about images and directories");
     let dir = tempfile::tempdir().unwrap();
     let from = directory(&dir.path().join("from"));
     let to = image(&dir.path().join("image"));
@@ -173,6 +181,7 @@ fn sealed(at: &Path) -> (ObjectId, Vec<u8>) {
 
 #[test]
 fn no_cut_and_no_flipped_bit_comes_in() {
+    embedded_only!("it is about images and directories");
     let dir = tempfile::tempdir().unwrap();
     let (_, file) = sealed(&dir.path().join("from"));
     let root = dir.path().join("to");
@@ -219,6 +228,7 @@ fn forge_meta(file: &[u8], at: usize, bytes: &[u8]) -> Vec<u8> {
 
 #[test]
 fn what_was_made_up_is_refused() {
+    embedded_only!("it is about images and directories");
     let dir = tempfile::tempdir().unwrap();
     let (id, file) = sealed(&dir.path().join("from"));
     let root = dir.path().join("to");
@@ -259,6 +269,7 @@ fn what_was_made_up_is_refused() {
 
 #[test]
 fn runs_that_overlap_or_go_back_are_refused() {
+    embedded_only!("it is about images and directories");
     let dir = tempfile::tempdir().unwrap();
     let from = directory(&dir.path().join("from"));
     let id = from.create(&NewObject { size: 3 * 4096, ..NewObject::default() }).unwrap();
@@ -279,6 +290,7 @@ fn runs_that_overlap_or_go_back_are_refused() {
 
 #[test]
 fn a_full_image_takes_nothing_in_by_halves() {
+    embedded_only!("it is about images and directories");
     let dir = tempfile::tempdir().unwrap();
     let from = directory(&dir.path().join("from"));
     let id = from.create(&NewObject { size: 4 << 20, ..NewObject::default() }).unwrap();
@@ -296,6 +308,7 @@ fn a_full_image_takes_nothing_in_by_halves() {
 
 #[test]
 fn a_writer_that_fails_is_told() {
+    embedded_only!("it is about images and directories");
     struct Full;
     impl std::io::Write for Full {
         fn write(&mut self, _: &[u8]) -> std::io::Result<usize> {
@@ -334,6 +347,7 @@ fn child_fills_the_disk() {
 
 #[test]
 fn a_directory_with_no_room_takes_nothing_in_by_halves() {
+    embedded_only!("it is about images and directories");
     let dir = tempfile::tempdir().unwrap();
     let from = directory(&dir.path().join("from"));
     let id = from.create(&NewObject { size: 4 << 20, ..NewObject::default() }).unwrap();

@@ -123,6 +123,8 @@ static void objects(twz_space *space)
     uint64_t size;
     uint32_t slot;
     unsigned char *bytes;
+    char byte;
+    int fd;
     const twz_id nobody = {.lo = 5, .hi = 5}, half = {.lo = 5, .hi = 0};
 
     /* Plain bytes, which begin as zeros and grow in place. */
@@ -139,6 +141,12 @@ static void objects(twz_space *space)
     CHECK(bytes[0] == 0 && bytes[9999] == 0);
     memcpy(bytes + 5000, "hello", 5);
     OK(twz_object_sync(object));
+    OK(twz_fd(object, RW, &fd));
+    CHECK(fd >= 0 && pread(fd, &byte, 1, 0) == 1);
+    CHECK(close(fd) == 0);
+    FAILS(EINVAL, twz_fd(object, TWZ_WRITE, &fd));
+    FAILS(EINVAL, twz_fd(NULL, TWZ_READ, &fd));
+    FAILS(EFAULT, twz_fd(object, TWZ_READ, NULL));
     OK(twz_object_slot(object, &slot));
     CHECK(slot != 0);
     FAILS(EINVAL, twz_object_resize(object, TWZ_MAX_DATA + 1));

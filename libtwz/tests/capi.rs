@@ -3,6 +3,8 @@
 //! shared library, and C programs that are compiled and run against both.
 //! Structs and numbers are compared in `src/capi/layout.rs`.
 
+mod common;
+
 use std::{
     collections::BTreeSet,
     fs,
@@ -95,6 +97,7 @@ fn exported() -> BTreeSet<String> {
 
 #[test]
 fn what_is_declared_is_exported_and_the_other_way_round() {
+    embedded_only!("it needs a compiler");
     let (declared, exported) = (declared(&header()), exported());
     assert!(declared.len() > 40, "{declared:?}");
     let missing: Vec<_> = declared.difference(&exported).collect();
@@ -105,12 +108,14 @@ fn what_is_declared_is_exported_and_the_other_way_round() {
 
 #[test]
 fn comments_and_macros_declare_nothing() {
+    embedded_only!("it needs a compiler");
     let text = "/* twz_a() */\n#define twz_b(x) (x)\nint twz_c(int);\nint twz_d(int,\n  int);\n";
     assert_eq!(declared(text), BTreeSet::from(["twz_c".into(), "twz_d".into()]));
 }
 
 #[test]
 fn the_header_compiles_without_a_warning() {
+    embedded_only!("it needs a compiler");
     let dir = tempfile::tempdir().unwrap();
     // Twice, and the macros used as a user would.
     let text = "#include <twz.h>\n#include <twz.h>\n\
@@ -131,6 +136,7 @@ fn the_header_compiles_without_a_warning() {
 
 #[test]
 fn a_c_program_calls_everything() {
+    embedded_only!("it needs a compiler");
     let dir = tempfile::tempdir().unwrap();
     let suite = program(&Path::new(HERE).join("tests/capi.c"), dir.path());
     run(command(&suite).env("TWZ_POOL", dir.path().join("pool")));
@@ -139,6 +145,7 @@ fn a_c_program_calls_everything() {
 /// So that the test above means what its name says.
 #[test]
 fn the_c_program_leaves_no_function_out() {
+    embedded_only!("it needs a compiler");
     let suite = fs::read_to_string(Path::new(HERE).join("tests/capi.c")).unwrap();
     for function in declared(&header()) {
         assert!(suite.contains(&format!("{function}(")), "capi.c does not call {function}");
@@ -147,6 +154,7 @@ fn the_c_program_leaves_no_function_out() {
 
 #[test]
 fn c_walks_what_rust_built_and_rust_what_c_built() {
+    embedded_only!("it needs a compiler");
     let dir = tempfile::tempdir().unwrap();
     let suite = program(&Path::new(HERE).join("tests/capi.c"), dir.path());
     let pool = dir.path().join("pool");
@@ -179,6 +187,7 @@ fn c_walks_what_rust_built_and_rust_what_c_built() {
 
 #[test]
 fn the_example_tells_its_story() {
+    embedded_only!("it needs a compiler");
     let dir = tempfile::tempdir().unwrap();
     let list = program(&Path::new(HERE).join("../examples/c/list.c"), dir.path());
     // Where an arena goes follows from the process id, so now and then both

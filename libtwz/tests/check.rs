@@ -2,6 +2,8 @@
 //! Damage: a check finds it or it does no harm, and a repair mends what has a
 //! second copy.
 
+mod common;
+
 use std::{
     fs,
     os::unix::fs::{FileExt as _, symlink},
@@ -119,6 +121,7 @@ fn flip(path: &Path, bit: u64) {
 
 #[test]
 fn a_good_pool_has_no_problems() {
+    embedded_only!("it is about files that hold a pool");
     let pool = pool();
     let (summary, problems) = run(&pool.path(), false).unwrap();
     assert_eq!(summary.objects, 5);
@@ -133,6 +136,7 @@ fn a_good_pool_has_no_problems() {
 
 #[test]
 fn what_is_no_pool_is_an_error() {
+    embedded_only!("it is about files that hold a pool");
     let dir = tempfile::tempdir().unwrap();
     assert!(matches!(run(dir.path(), false), Err(Error::NoPool(_))));
     assert!(matches!(run(&dir.path().join("nothing"), false), Err(Error::NoPool(_))));
@@ -142,6 +146,7 @@ fn what_is_no_pool_is_an_error() {
 
 #[test]
 fn every_flipped_bit_of_a_superblock_is_found_and_mended() {
+    embedded_only!("it is about files that hold a pool");
     let pool = pool();
     let file = pool.path().join("pool.twz");
     let good = fs::read(&file).unwrap();
@@ -167,6 +172,7 @@ fn every_flipped_bit_of_a_superblock_is_found_and_mended() {
 
 #[test]
 fn a_cut_pool_file_is_found() {
+    embedded_only!("it is about files that hold a pool");
     let pool = pool();
     let file = pool.path().join("pool.twz");
     let good = fs::read(&file).unwrap();
@@ -182,6 +188,7 @@ fn a_cut_pool_file_is_found() {
 
 #[test]
 fn a_newer_pool_is_left_alone() {
+    embedded_only!("it is about files that hold a pool");
     let pool = pool();
     let file = pool.path().join("pool.twz");
     let mut bytes = fs::read(&file).unwrap();
@@ -211,6 +218,7 @@ fn is_uncovered(good: &[u8], bit: u64) -> bool {
 
 #[test]
 fn every_flipped_bit_of_a_tail_is_found_or_does_no_harm() {
+    embedded_only!("it is about files that hold a pool");
     let pool = pool();
     let path = pool.path();
     let tail = pool.tail(pool.holder);
@@ -244,6 +252,7 @@ fn every_flipped_bit_of_a_tail_is_found_or_does_no_harm() {
 
 #[test]
 fn a_cut_tail_is_found() {
+    embedded_only!("it is about files that hold a pool");
     let pool = pool();
     for id in [pool.holder, pool.hub] {
         let tail = pool.tail(id);
@@ -258,6 +267,7 @@ fn a_cut_tail_is_found() {
 
 #[test]
 fn every_flipped_bit_of_a_sealed_object_is_found() {
+    embedded_only!("it is about files that hold a pool");
     let pool = pool();
     for path in [pool.data(pool.sealed), pool.tail(pool.sealed)] {
         let mut mode = fs::metadata(&path).unwrap().permissions();
@@ -287,6 +297,7 @@ fn set_meta(tail: &Path, at: u64, word: u64) {
 
 #[test]
 fn sizes_and_bounds_are_mended_from_the_files() {
+    embedded_only!("it is about files that hold a pool");
     let pool = pool();
     let before = {
         let now = EmbeddedPool::open(&pool.path()).unwrap();
@@ -325,6 +336,7 @@ fn sizes_and_bounds_are_mended_from_the_files() {
 
 #[test]
 fn names_that_lead_nowhere_are_told() {
+    embedded_only!("it is about files that hold a pool");
     let pool = pool();
     let names = pool.path().join("names");
     for (text, link) in [
@@ -352,6 +364,7 @@ fn names_that_lead_nowhere_are_told() {
 
 #[test]
 fn the_map_of_inodes_is_mended_from_the_objects() {
+    embedded_only!("it is about files that hold a pool");
     let pool = pool();
     let inodes = pool.path().join("inodes");
     let entries = || -> Vec<PathBuf> {
@@ -387,6 +400,7 @@ fn the_map_of_inodes_is_mended_from_the_objects() {
 
 #[test]
 fn a_damaged_tail_does_not_cost_the_name() {
+    embedded_only!("it is about files that hold a pool");
     let pool = pool();
     let tail = pool.tail(pool.holder);
     let good = fs::read(&tail).unwrap();
@@ -402,6 +416,7 @@ fn a_damaged_tail_does_not_cost_the_name() {
 
 #[test]
 fn leftovers_and_strays_are_told() {
+    embedded_only!("it is about files that hold a pool");
     let pool = pool();
     let path = pool.path();
     let old = SystemTime::now() - Duration::from_secs(7200);
@@ -438,6 +453,7 @@ fn leftovers_and_strays_are_told() {
 
 #[test]
 fn missing_directories_and_links_in_their_place() {
+    embedded_only!("it is about files that hold a pool");
     let pool = pool();
     fs::remove_dir_all(pool.path().join("tmp")).unwrap();
     fs::remove_dir_all(pool.path().join("inodes")).unwrap();
@@ -454,6 +470,7 @@ fn missing_directories_and_links_in_their_place() {
 
 #[test]
 fn a_copied_pool_is_no_damage() {
+    embedded_only!("it is about files that hold a pool");
     let pool = pool();
     let copy = pool.dir.path().join("copy");
     let done = std::process::Command::new("cp")
@@ -469,7 +486,7 @@ fn a_copied_pool_is_no_damage() {
 
 /// An image of sealed objects and names, and what it all amounts to.
 fn image(path: &Path) -> Vec<u8> {
-    let options = ImageOptions { size: 1 << 20, records: Some(64), label: String::new() };
+    let options = ImageOptions { size: 1 << 20, records: Some(64), ..ImageOptions::default() };
     ImagePool::format(path, &options).unwrap();
     let pool = ImagePool::open_unsynced(path).unwrap();
     for i in 0..3u8 {
@@ -508,6 +525,7 @@ fn contents(pool: &dyn Backend) -> twz::Result<Vec<u8>> {
 
 #[test]
 fn a_flipped_bit_of_an_image_is_found_or_does_no_harm() {
+    embedded_only!("it is about files that hold a pool");
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("image");
     let before = image(&path);
@@ -534,6 +552,7 @@ fn a_flipped_bit_of_an_image_is_found_or_does_no_harm() {
 
 #[test]
 fn an_image_is_mended() {
+    embedded_only!("it is about files that hold a pool");
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("image");
     let before = image(&path);
@@ -556,6 +575,7 @@ fn an_image_is_mended() {
 
 #[test]
 fn altered_contents_of_a_sealed_object_in_an_image_are_told() {
+    embedded_only!("it is about files that hold a pool");
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("image");
     image(&path);

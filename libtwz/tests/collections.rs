@@ -3,7 +3,6 @@
 //! with readers that take no lock, with writers that are killed, and with bytes
 //! that are not theirs.
 
-#[path = "heap/common.rs"]
 mod common;
 
 use std::{
@@ -12,7 +11,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use common::{Pool, Rng, child, kill_some};
+use common::{Rng, TempPool as Pool, child, kill_some};
 use proptest::prelude::*;
 use twz::{Error, Field, Object, Persist, Ptr, Space, Writer, collections};
 

@@ -3,13 +3,13 @@
 //! reopened, every pointer leads where the model says, equal references share
 //! an entry, and an index never comes to mean something that was not asked for.
 
+mod common;
+
 use std::collections::HashMap;
 
+use common::TempPool;
 use proptest::prelude::*;
-use twz::{
-    EmbeddedPool, Field, Global, InitOptions, Object, ObjectId, Persist, Ptr, PtrSlice, Rights,
-    Space,
-};
+use twz::{Field, Global, Object, ObjectId, Persist, Ptr, PtrSlice, Rights, Space};
 
 const SPOKES: usize = 12;
 const TARGETS: usize = 8;
@@ -68,9 +68,9 @@ struct World {
 }
 
 impl World {
-    fn new(path: std::path::PathBuf) -> Self {
-        EmbeddedPool::init(&path, &InitOptions::default()).unwrap();
-        let space = Space::open(&path).unwrap();
+    fn new(pool: &TempPool) -> Self {
+        let path = pool.path();
+        let space = pool.open();
         let hub = space.create(Hub { spokes: PtrSlice::empty() }).unwrap();
         hub.root().spokes.store(hub.alloc_slice(SPOKES as u64, |_| Ptr::null()).unwrap()).unwrap();
         let leaves: Vec<_> = (0..TARGETS)
@@ -152,8 +152,8 @@ proptest! {
 
     #[test]
     fn pointers_lead_where_the_model_says(steps in proptest::collection::vec(step(), 1..60)) {
-        let dir = tempfile::tempdir().unwrap();
-        let mut world = World::new(dir.path().join("pool"));
+        let pool = TempPool::new();
+        let mut world = World::new(&pool);
         for step in &steps {
             world.apply(step);
             world.check();
@@ -163,10 +163,8 @@ proptest! {
 
 #[test]
 fn the_fot_and_the_data_never_meet() {
-    let dir = tempfile::tempdir().unwrap();
-    let path = dir.path().join("pool");
-    EmbeddedPool::init(&path, &InitOptions::default()).unwrap();
-    let space = Space::open(&path).unwrap();
+    let pool = TempPool::new();
+    let space = pool.open();
     let hub = space.create(Leaf { value: Field::new(0) }).unwrap();
     let pointer = hub.alloc(Ptr::<Leaf>::null()).unwrap();
     // All but two pages are data: the tail page's entries still fit, more do not.

@@ -2,11 +2,13 @@
 //! The graph of objects, read without mapping: the same in a directory and in
 //! an image.
 
+mod common;
+
 use std::path::Path;
 
+use common::TempPool;
 use twz::{
-    Backend, EmbeddedPool, Field, Global, ImageOptions, ImagePool, InitOptions, ObjectId, Persist,
-    Ptr, Rights, Space,
+    Backend, Field, Global, ImageOptions, ImagePool, ObjectId, Persist, Ptr, Rights, Space,
     graph::{self, Labels, Target},
     transfer,
 };
@@ -26,24 +28,22 @@ fn node(value: u64) -> Node {
 /// a -> b -> c -> a; a -> nobody; c -> the name "there" (b) and "gone";
 /// b -> b2, retargeted to c.
 struct Pools {
-    _dir: tempfile::TempDir,
+    _pool: TempPool,
     ids: [ObjectId; 3],
     nobody: ObjectId,
     homes: [Box<dyn Backend>; 2],
 }
 
 fn pools() -> Pools {
-    let dir = tempfile::tempdir().unwrap();
-    let path = dir.path().join("pool");
-    EmbeddedPool::init(&path, &InitOptions::default()).unwrap();
-    let (ids, nobody) = fill(&path);
-    let from = EmbeddedPool::open(&path).unwrap();
-    let path = dir.path().join("image");
+    let pool = TempPool::new();
+    let (ids, nobody) = fill(&pool.path());
+    let from = pool.backend();
+    let path = pool.dir().join("image");
     let options = ImageOptions { records: Some(256), ..ImageOptions::default() };
     ImagePool::format(&path, &options).unwrap();
     let image = ImagePool::open_unsynced(&path).unwrap();
-    transfer::copy_pool(&from, &image, &mut |_| {}).unwrap();
-    Pools { _dir: dir, ids, nobody, homes: [Box::new(from), Box::new(image)] }
+    transfer::copy_pool(&*from, &image, &mut |_| {}).unwrap();
+    Pools { _pool: pool, ids, nobody, homes: [from, Box::new(image)] }
 }
 
 fn fill(path: &Path) -> ([ObjectId; 3], ObjectId) {
@@ -150,10 +150,8 @@ fn pictures() {
 
 #[test]
 fn words_from_a_pool_do_not_break_a_picture() {
-    let dir = tempfile::tempdir().unwrap();
-    let path = dir.path().join("pool");
-    EmbeddedPool::init(&path, &InitOptions::default()).unwrap();
-    let space = Space::open(&path).unwrap();
+    let pool = TempPool::new();
+    let space = pool.open();
     let a = space.create(node(1)).unwrap();
     a.root().next.store_name("x\"];\n\u{1b}[31m\\", 4096, Rights::READ).unwrap();
     let mut dot = Vec::new();
@@ -167,10 +165,8 @@ fn words_from_a_pool_do_not_break_a_picture() {
 
 #[test]
 fn a_long_chain_is_no_matter() {
-    let dir = tempfile::tempdir().unwrap();
-    let path = dir.path().join("pool");
-    EmbeddedPool::init(&path, &InitOptions::default()).unwrap();
-    let space = Space::open(&path).unwrap();
+    let pool = TempPool::new();
+    let space = pool.open();
     let mut next = space.create(node(0)).unwrap().global();
     for i in 1..2000 {
         let object = space.create(node(i)).unwrap();

@@ -2,7 +2,6 @@
 //! The heap of an object: against a model, with many threads, with processes
 //! that are killed, and full.
 
-#[path = "heap/common.rs"]
 mod common;
 
 use std::{
@@ -11,7 +10,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use common::{Pool, Rng, child, kill_some};
+use common::{Rng, TempPool as Pool, child, kill_some};
 use proptest::prelude::*;
 use twz::{Error, Field, HeapReport, Object, ObjectId, Rights, Space};
 

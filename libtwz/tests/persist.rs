@@ -5,6 +5,8 @@
 //! What the derive itself refuses, and in which words, is tested in `libtwz/derive`; that the
 //! compiler refuses what the derive leaves to it, by the doctests of `twz::persist::refused`.
 
+mod common;
+
 use std::collections::BTreeMap;
 use std::marker::PhantomData;
 use std::process::Command;
@@ -189,6 +191,7 @@ fn generic_code_sees_the_same_fingerprint() {
 /// built this test can be asked directly.
 #[test]
 fn the_compiler_says_what_to_use_instead() {
+    embedded_only!("it needs a compiler");
     let source = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/refused/leaves.rs");
     let out = tempfile::tempdir().expect("a directory for the compiler's output");
     let rustc = std::env::var_os("RUSTC").unwrap_or_else(|| "rustc".into());

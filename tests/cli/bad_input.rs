@@ -52,9 +52,12 @@ fn options_that_cannot_be() {
 #[test]
 fn a_backend_that_is_not_there() {
     let world = World::new();
-    for (backend, word) in [("kernel", "no kernel module"), ("cloud", "TWZ_BACKEND is one of")] {
-        let output = world.command(["ls"]).env("TWZ_BACKEND", backend).output().unwrap();
-        assert_eq!(output.status.code(), Some(1));
+    let cases = [("kernel", "no kernel module serves", 3), ("cloud", "TWZ_BACKEND is one of", 1)];
+    for (backend, word, code) in cases {
+        let mut command = world.command(["ls"]);
+        command.env("TWZ_BACKEND", backend).env("TWZ_DEVICE", "/dev/no-such-device");
+        let output = command.output().unwrap();
+        assert_eq!(output.status.code(), Some(code));
         let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
         assert!(stderr.contains(word), "{stderr}");
     }

@@ -16,10 +16,10 @@ use std::{
 mod kill;
 
 use twz::{ObjectId, Ptr, PtrSlice, Rights};
-use twz_tests::{Hub, Node, TempPool};
+use twz_tests::{Hub, Node, TempPool, embedded_only};
 
 fn worker(args: &[&str]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_worker"));
+    let mut command = Command::new(twz_tests::worker(env!("CARGO_BIN_EXE_worker")));
     command.args(args);
     command
 }
@@ -148,6 +148,7 @@ fn a_kill_at_any_instant_leaves_a_pool_that_works() {
 
 #[test]
 fn a_file_is_adopted_once_however_many_ask() {
+    embedded_only!("names are no files there");
     let pool = TempPool::new();
     let path = pool.path();
     for i in 0..20 {
@@ -262,6 +263,7 @@ fn unprivileged(pool: &TempPool, args: &[&str]) -> Command {
 
 #[test]
 fn an_access_that_becomes_allowed_later_simply_works() {
+    embedded_only!("rights are no file modes there");
     let pool = TempPool::within(Path::new("/var/tmp"));
     let space = pool.open();
     let ids = [1, 2].map(|i| space.create(Node::new(i)).unwrap().id().to_string());
@@ -292,6 +294,7 @@ fn an_access_that_becomes_allowed_later_simply_works() {
 
 #[test]
 fn who_may_only_read_reads_and_is_told_why_not_more() {
+    embedded_only!("rights are no file modes there");
     // World-readable, owned by somebody else: for root that takes another user.
     let pool = TempPool::within(Path::new("/var/tmp"));
     let space = pool.open();
@@ -325,6 +328,7 @@ fn who_may_only_read_reads_and_is_told_why_not_more() {
 
 #[test]
 fn a_full_disk_is_an_error_and_loses_nothing() {
+    embedded_only!("it fills a file system");
     let mount = tempfile::tempdir().unwrap();
     let target = mount.path();
     // A small file system of its own, in a mount namespace of its own.

@@ -4,7 +4,7 @@
 
 use std::path::PathBuf;
 
-use twz::{EmbeddedPool, Field, InitOptions, Persist, Ptr, PtrSlice, Space};
+use twz::{Field, Persist, Ptr, PtrSlice};
 
 /// One value, and a way on to the next.
 #[derive(Persist)]
@@ -31,58 +31,30 @@ pub struct Hub {
     pub spokes: PtrSlice<Ptr<Node>>,
 }
 
-/// A pool that is removed again with its directory.
-pub struct TempPool {
-    dir: tempfile::TempDir,
+/// Where the tests of the library get their pools, which these get theirs from too.
+#[path = "../../libtwz/tests/common/pool.rs"]
+pub mod pool;
+
+/// By the name that it has there.
+pub mod common {
+    pub use crate::pool;
 }
 
-impl TempPool {
-    /// Makes one, where the system keeps temporary files.
-    pub fn new() -> Self {
-        Self::within(&std::env::temp_dir())
-    }
+pub use pool::{TempPool, on_kernel, skip};
 
-    /// Makes one below `parent`.
-    pub fn within(parent: &std::path::Path) -> Self {
-        let dir = tempfile::tempdir_in(parent).expect("a temporary directory can be made");
-        EmbeddedPool::init(&dir.path().join("pool"), &InitOptions::default())
-            .expect("a pool can be made");
-        Self { dir }
-    }
-
-    /// Where it is.
-    pub fn path(&self) -> PathBuf {
-        self.dir.path().join("pool")
-    }
-
-    /// Opens it.
-    pub fn open(&self) -> Space {
-        Space::open(self.path()).expect("the pool opens")
-    }
-}
-
-impl Default for TempPool {
-    fn default() -> Self {
-        Self::new()
-    }
-}
-
-/// For a test that cannot be run on this machine: notes it in the file that
-/// `TWZ_SKIPS` names, where scripts/test.sh takes it off the passed ones. Without
-/// that file the test fails, so that none is ever counted as passed for this.
-pub fn skip(test: &str, why: &str) {
-    use std::io::Write as _;
-    let Some(path) = std::env::var_os("TWZ_SKIPS") else {
-        panic!("{test}: {why}; set TWZ_SKIPS to a file that shall list such tests");
-    };
-    let file = std::fs::OpenOptions::new().create(true).append(true).open(path);
-    let noted = file.and_then(|mut file| writeln!(file, "{test}: {why}"));
-    noted.expect("the file that TWZ_SKIPS names can be written");
+/// The program of `src/bin/worker.rs`: `built` is where it was built, and
+/// `TWZ_WORKER` where it was taken to since.
+pub fn worker(built: &str) -> PathBuf {
+    std::env::var_os("TWZ_WORKER").map_or_else(|| built.into(), PathBuf::from)
 }
 
 /// What a check of the pool finds wrong, as text; nothing if all is well. What a
-/// killed process leaves lying about, and says so, is not wrong.
+/// killed process leaves lying about, and says so, is not wrong. (The kernel's is
+/// checked when its module is unloaded, in the suites of `tests/vm`.)
 pub fn check_pool(path: &std::path::Path) -> Vec<String> {
+    if on_kernel() {
+        return Vec::new();
+    }
     let mut found = Vec::new();
     let mut report = |problem: twz::check::Problem| {
         if problem.severity == twz::check::Severity::Error {

@@ -3,6 +3,7 @@
 
 use std::{
     ffi::{c_int, c_void},
+    os::fd::IntoRawFd as _,
     ptr,
 };
 
@@ -118,17 +119,14 @@ pub extern "C" fn twz_object_open(
 /// A C program stores without asking, so what it opened for must be there now.
 fn granted(object: &Handle, wanted: Rights) -> Answer {
     let core = object.space().core();
-    let missing = || {
-        let granted = core.arena().info(object.slot()).map_or(Rights::NONE, |info| info.granted());
-        wanted.without(granted)
-    };
+    let missing = || wanted.without(core.granted(object.slot()));
     // It may have been mapped before the right was granted.
     if missing().contains(Rights::WRITE) {
         core.try_widen(object.slot());
     }
     match missing() {
         Rights::NONE => Ok(()),
-        wanted => Err(Error::Denied { id: object.id(), wanted }.into()),
+        wanted => Err(Error::denied(object.id(), wanted).into()),
     }
 }
 
@@ -190,6 +188,19 @@ pub extern "C" fn twz_object_resize(object: Option<&Handle>, size: u64) -> c_int
 #[unsafe(no_mangle)]
 pub extern "C" fn twz_object_sync(object: Option<&Handle>) -> c_int {
     answer(|| Ok(args::given(object)?.sync()?))
+}
+
+#[unsafe(no_mangle)]
+pub extern "C" fn twz_fd(object: Option<&Handle>, rights: u32, fd: Out<'_, c_int>) -> c_int {
+    answer(|| {
+        let fd = args::out(fd, -1)?;
+        let (object, rights) = (args::given(object)?, args::rights(rights)?);
+        if !rights.contains(Rights::READ) || !Rights(3).contains(rights) {
+            return Err(Fail::new(libc::EINVAL, "TWZ_READ, and TWZ_WRITE if wanted"));
+        }
+        *fd = object.fd(rights)?.into_raw_fd();
+        Ok(())
+    })
 }
 
 #[unsafe(no_mangle)]

@@ -2,7 +2,7 @@
 //! Looking for damage in a pool, and mending what has a second copy: [`check`],
 //! for directories and images.
 
-use std::{fs, io, path::Path};
+use std::{fs, io, os::unix::fs::FileTypeExt as _, path::Path};
 
 use crate::{
     embedded,
@@ -102,6 +102,9 @@ pub fn check(
             }
             Err(error) => Err(Error::at("open the pool", path)(error)),
         },
+        Ok(stat) if stat.file_type().is_char_device() => Err(Error::Unsupported(
+            "a pool that the kernel module serves cannot be checked; unload the module, and check the device that it was on",
+        )),
         Ok(_) => image::check(path, options.repair, progress, report),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Err(Error::NoPool(path.into())),
         Err(error) => Err(Error::at("open the pool", path)(error)),

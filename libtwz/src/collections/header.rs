@@ -135,7 +135,7 @@ impl<const N: usize> Header<N> {
         }
         if !home.writable() {
             let id = core.arena().info(slot).map_or(ObjectId::NULL, |info| info.id());
-            return Err(Error::Denied { id, wanted: Rights::WRITE });
+            return Err(Error::denied(id, Rights::WRITE));
         }
         let pending = (self.state.load(Ordering::Acquire) & PENDING) as usize;
         if pending != 0 {

@@ -8,7 +8,7 @@ use std::{
     panic::{AssertUnwindSafe, catch_unwind},
 };
 
-use crate::{EmbeddedPool, InitOptions, Object, Persist, Space, Writer, collections};
+use crate::{Object, Persist, Space, Writer, collections, common::pool::TempPool};
 
 thread_local! {
     static LIFE: Cell<Option<u32>> = const { Cell::new(None) };
@@ -157,10 +157,8 @@ fn settle(object: &Object<All>, seen: &Seen, context: &str) {
 
 #[test]
 fn a_writer_may_die_before_everything_it_stores() {
-    let dir = tempfile::tempdir().unwrap();
-    let path = dir.path().join("pool");
-    EmbeddedPool::init(&path, &InitOptions::default()).unwrap();
-    let space = Space::open(&path).unwrap();
+    let pool = TempPool::new();
+    let space = pool.open();
     let mut deaths = 0;
     // 0: nothing there yet. 4: the vector is full. 7: the next key rebuilds the
     // table. 20: the leaf is full, so the root splits. 23: neither.

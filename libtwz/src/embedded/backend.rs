@@ -3,18 +3,18 @@
 
 use std::{
     fs::File,
-    os::fd::{BorrowedFd, OwnedFd},
+    os::fd::{AsFd as _, OwnedFd},
+    time::Duration,
 };
 
-use nix::fcntl::{FcntlArg, fcntl};
 use twz_abi::{ObjectId, Rights};
 use twz_core::ident::Identity;
 
 use super::{EmbeddedPool, paths::ObjectPath, pool::CONTROL_OFFSET};
 use crate::{
-    backend::{Backend, Binding, Mapped, NewObject, ObjectStat, PoolInfo},
+    backend::{Backend, Binding, Mapped, NewObject, ObjectStat, PoolInfo, Waited, Word, hold},
     error::{Error, Result},
-    raw::SlotWindow,
+    raw::{Arena, SlotWindow, futex},
 };
 
 impl Backend for EmbeddedPool {
@@ -106,8 +106,16 @@ impl Backend for EmbeddedPool {
         self.bump()
     }
 
-    fn control(&self) -> Option<(BorrowedFd<'_>, i64)> {
-        Some((self.control_file(), CONTROL_OFFSET as i64))
+    fn sync_all(&self) -> Result<()> {
+        self.sync_everything()
+    }
+
+    fn attach(&self, arena: &Arena, view: Option<ObjectId>) -> Result<()> {
+        arena.map_control(self.control_file(), CONTROL_OFFSET as i64, !self.read_only)?;
+        match view {
+            Some(id) => arena.map_view(self.open_file(id, &ObjectPath::data(id), true)?.as_fd()),
+            None => arena.reset_view(),
+        }
     }
 
     fn map(&self, id: ObjectId, window: &SlotWindow<'_>, wanted: Rights) -> Result<Mapped> {
@@ -125,36 +133,28 @@ impl Backend for EmbeddedPool {
         self.map_more_fot(id, window, from, pages, rights)
     }
 
+    fn unmap(&self, window: &SlotWindow<'_>) -> Result<()> {
+        window.clear()
+    }
+
     fn size(&self, id: ObjectId) -> Result<u64> {
         self.data_size(id)
     }
 
-    fn open_data(&self, id: ObjectId, write: bool) -> Result<OwnedFd> {
-        self.open_file(id, &ObjectPath::data(id), write)
+    fn open_data(&self, id: ObjectId, rights: Rights) -> Result<OwnedFd> {
+        self.open_file(id, &ObjectPath::data(id), rights.contains(Rights::WRITE))
     }
 
     fn lock(&self, id: ObjectId) -> Result<OwnedFd> {
         self.writable()?;
-        let tail = self.open_file(id, &ObjectPath::tail(id), true)?;
-        let whole = libc::flock {
-            l_type: libc::F_WRLCK as i16,
-            l_whence: 0,
-            l_start: 0,
-            l_len: 0,
-            l_pid: 0,
-        };
-        loop {
-            match fcntl(&tail, FcntlArg::F_OFD_SETLKW(&whole)) {
-                Ok(_) => return Ok(tail),
-                Err(nix::errno::Errno::EINTR) => {}
-                Err(errno) => {
-                    return Err(Error::Io {
-                        doing: "lock an object",
-                        path: None,
-                        error: errno.into(),
-                    });
-                }
-            }
-        }
+        hold(self.open_file(id, &ObjectPath::tail(id), true)?, 0, 0)
+    }
+
+    fn wait(&self, word: &Word<'_>, value: u64, timeout: Option<Duration>) -> Result<Waited> {
+        futex::wait(word.word, value, timeout)
+    }
+
+    fn wake(&self, word: &Word<'_>, count: u64) -> Result<u64> {
+        futex::wake(word.word, count)
     }
 }

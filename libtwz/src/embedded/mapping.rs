@@ -50,7 +50,7 @@ impl EmbeddedPool {
             granted = granted.without(Rights::WRITE);
         }
         if !granted.contains(Rights::READ) {
-            return Err(Error::Denied { id, wanted: Rights::READ });
+            return Err(Error::denied(id, Rights::READ));
         }
         let fot_pages = backed_fot(&tail, Bounds::unpack(meta.bounds).fot_pages, granted)?;
         window.map_data(data.as_fd(), fot_pages, granted)?;

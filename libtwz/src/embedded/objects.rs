@@ -167,7 +167,7 @@ impl EmbeddedPool {
             Errno::ENOENT => Error::NoObject(id),
             Errno::EROFS => Error::ReadOnly,
             Errno::EACCES | Errno::EPERM => {
-                Error::Denied { id, wanted: if write { Rights::WRITE } else { Rights::READ } }
+                Error::denied(id, if write { Rights::WRITE } else { Rights::READ })
             }
             other => Error::Io { doing: "open an object", path: None, error: other.into() },
         })
@@ -194,7 +194,7 @@ impl EmbeddedPool {
         }
         match Rights(meta.default_rights).contains(right) {
             true => Ok(()),
-            false => Err(Error::Denied { id, wanted: right }),
+            false => Err(Error::denied(id, right)),
         }
     }
 

@@ -247,7 +247,7 @@ impl<'a> View<'a> {
             }
         }
         let id = core.arena().info(slot).ok_or(Error::NoSlot)?.id();
-        Err(Error::Denied { id, wanted: Rights::WRITE })
+        Err(Error::denied(id, Rights::WRITE))
     }
 
     /// Where the header lies, as the meta record says.

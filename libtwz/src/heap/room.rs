@@ -94,7 +94,7 @@ impl Core {
     /// storage from slot offset `start` on.
     fn extend_data(&self, slot: u32, start: u64, size: u64) -> Result<()> {
         let id = self.arena().info(slot).ok_or(Error::NoSlot)?.id();
-        let file = self.backend().open_data(id, true)?;
+        let file = self.backend().open_data(id, twz_abi::Rights::WRITE)?;
         let from = (start - DATA_START).min(size - PAGE);
         loop {
             match fallocate(&file, FallocateFlags::empty(), from as i64, (size - from) as i64) {

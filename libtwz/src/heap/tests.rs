@@ -7,7 +7,7 @@ use std::cell::RefCell;
 use twz_abi::DATA_START;
 
 use super::*;
-use crate::{EmbeddedPool, Field, InitOptions, Space};
+use crate::{Field, Space, common::pool::TempPool};
 
 type Act = (&'static str, Box<dyn FnOnce()>);
 
@@ -34,16 +34,14 @@ fn happened() -> bool {
 
 struct Scene {
     object: Object<Field<u64>>,
-    _dir: tempfile::TempDir,
+    _pool: TempPool,
 }
 
 impl Scene {
     fn new() -> Self {
-        let dir = tempfile::tempdir().unwrap();
-        let path = dir.path().join("pool");
-        EmbeddedPool::init(&path, &InitOptions::default()).unwrap();
-        let object = Space::open(&path).unwrap().create(Field::new(0)).unwrap();
-        Self { object, _dir: dir }
+        let pool = TempPool::new();
+        let object = pool.open().create(Field::new(0)).unwrap();
+        Self { object, _pool: pool }
     }
 
     /// For somebody else: the same heap.

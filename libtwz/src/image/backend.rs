@@ -3,13 +3,10 @@
 
 use std::{
     fs::OpenOptions,
-    os::fd::{AsRawFd as _, BorrowedFd, OwnedFd},
+    os::fd::{AsRawFd as _, OwnedFd},
+    time::Duration,
 };
 
-use nix::{
-    errno::Errno,
-    fcntl::{FcntlArg, fcntl},
-};
 use twz_abi::{DATA_START, META_START, Meta, ObjectId, PAGE, Rights, meta, name::NameEntry};
 use twz_core::{
     Identity, RecordNo, Store, StoreError, ident::ContentHash, names::Binding as Named,
@@ -18,9 +15,9 @@ use zerocopy::{FromZeros as _, IntoBytes as _};
 
 use super::{ImageFile, ImagePool};
 use crate::{
-    backend::{Backend, Binding, Mapped, NewObject, ObjectStat, PoolInfo},
+    backend::{Backend, Binding, Mapped, NewObject, ObjectStat, PoolInfo, Waited, Word, hold},
     error::{Error, Result},
-    raw::SlotWindow,
+    raw::{Arena, SlotWindow},
 };
 
 const NOT_MAPPED: Error =
@@ -319,8 +316,16 @@ impl Backend for ImagePool {
         Ok(())
     }
 
-    fn control(&self) -> Option<(BorrowedFd<'_>, i64)> {
-        None
+    fn sync_all(&self) -> Result<()> {
+        self.ask("", |store| {
+            store.sync()?;
+            Ok(store.media().sync())
+        })?
+        .map_err(Error::at("sync", &self.path))
+    }
+
+    fn attach(&self, _: &Arena, view: Option<ObjectId>) -> Result<()> {
+        view.map_or(Ok(()), |_| Err(NOT_MAPPED))
     }
 
     fn map(&self, _: ObjectId, _: &SlotWindow<'_>, _: Rights) -> Result<Mapped> {
@@ -331,11 +336,15 @@ impl Backend for ImagePool {
         Err(NOT_MAPPED)
     }
 
+    fn unmap(&self, _: &SlotWindow<'_>) -> Result<()> {
+        Ok(())
+    }
+
     fn size(&self, id: ObjectId) -> Result<u64> {
         self.ask("", |store| Ok(store.find_record(id)?.1.size))
     }
 
-    fn open_data(&self, _: ObjectId, _: bool) -> Result<OwnedFd> {
+    fn open_data(&self, _: ObjectId, _: Rights) -> Result<OwnedFd> {
         Err(NOT_MAPPED)
     }
 
@@ -354,22 +363,15 @@ impl Backend for ImagePool {
             .write(true)
             .open(again)
             .map_err(Error::at("lock an object in", &self.path))?;
-        let byte = libc::flock {
-            l_type: libc::F_WRLCK as i16,
-            l_whence: 0,
-            // One byte stands for one object; that it may lie past the end is fine.
-            l_start: ((id.lo ^ id.hi) >> 2) as i64,
-            l_len: 1,
-            l_pid: 0,
-        };
-        loop {
-            match fcntl(&file, FcntlArg::F_OFD_SETLKW(&byte)) {
-                Ok(_) => return Ok(file.into()),
-                Err(Errno::EINTR) => {}
-                Err(errno) => {
-                    return Err(Error::at("lock an object in", &self.path)(errno.into()));
-                }
-            }
-        }
+        // One byte stands for one object; that it may lie past the end is fine.
+        hold(file.into(), ((id.lo ^ id.hi) >> 2) as i64, 1)
+    }
+
+    fn wait(&self, _: &Word<'_>, _: u64, _: Option<Duration>) -> Result<Waited> {
+        Err(NOT_MAPPED)
+    }
+
+    fn wake(&self, _: &Word<'_>, _: u64) -> Result<u64> {
+        Err(NOT_MAPPED)
     }
 }

@@ -6,9 +6,9 @@
 //! end the program by a SIGBUS.
 
 use std::{
-    fs::{File, OpenOptions},
+    fs::{self, File, OpenOptions},
     io::{self, Seek as _, SeekFrom},
-    os::unix::fs::FileExt as _,
+    os::unix::fs::{FileExt as _, FileTypeExt as _, OpenOptionsExt as _},
     path::Path,
     sync::atomic::{AtomicBool, Ordering},
 };
@@ -46,11 +46,15 @@ pub struct ImageFile {
 impl ImageFile {
     /// Opens and locks an existing file.
     pub fn open(path: &Path, write: bool, durable: Durable) -> Result<Self> {
-        let file = match OpenOptions::new().read(true).write(write).open(path) {
+        let file = match open(OpenOptions::new().read(true).write(write), path, write) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
                 return Err(Error::NoPool(path.into()));
             }
-            other => other.map_err(Error::at("open", path))?,
+            Err(error) => {
+                let other = |error| Error::at("open", path)(error);
+                return Err(super::in_use(error).unwrap_or_else(other));
+            }
+            Ok(file) => file,
         };
         Self::hold(file, path, write, durable)
     }
@@ -133,6 +137,25 @@ impl Drop for ImageFile {
             let _ = self.file.sync_data();
         }
     }
+}
+
+/// Opens a file; to write to a block device, nobody else may use it.
+pub fn open(options: &mut OpenOptions, path: &Path, write: bool) -> io::Result<File> {
+    let is_device = fs::metadata(path).is_ok_and(|stat| stat.file_type().is_block_device());
+    let flags = if write && is_device { libc::O_EXCL } else { 0 };
+    options.custom_flags(flags).open(path)
+}
+
+/// Whether it is a block device.
+pub fn is_device(file: &File) -> bool {
+    file.metadata().is_ok_and(|stat| stat.file_type().is_block_device())
+}
+
+/// Whether a device begins with nothing that somebody might miss.
+pub fn begins_with_zeros(file: &File, path: &Path) -> Result<bool> {
+    let mut start = vec![0; 1 << 16];
+    file.read_exact_at(&mut start, 0).map_err(Error::at("read", path))?;
+    Ok(start.iter().all(|&byte| byte == 0))
 }
 
 /// What the system said, as a medium says it.

@@ -9,6 +9,7 @@
 use std::{
     fs::{self, OpenOptions},
     io,
+    os::unix::fs::FileTypeExt as _,
     path::{Path, PathBuf},
     sync::{Mutex, MutexGuard},
 };
@@ -42,11 +43,13 @@ pub struct ImageOptions {
     pub records: Option<u64>,
     /// Text for people, up to 63 bytes.
     pub label: String,
+    /// Whether a block device may hold something already, which is then gone.
+    pub force: bool,
 }
 
 impl Default for ImageOptions {
     fn default() -> Self {
-        Self { size: 64 << 20, records: None, label: String::new() }
+        Self { size: 64 << 20, records: None, label: String::new(), force: false }
     }
 }
 
@@ -65,13 +68,15 @@ struct State {
 }
 
 impl ImagePool {
-    /// Makes an image at `path`, where nothing or an empty file must be. It is
-    /// no pool before the last step.
+    /// Makes an image at `path`, where nothing or an empty file must be, or a
+    /// block device: that is taken whole, and must begin with zeros unless
+    /// [`ImageOptions::force`] is set. It is no pool before the last step.
     pub fn format(path: &Path, options: &ImageOptions) -> Result<()> {
         if options.label.len() > 63 {
             return Err(Error::Unsupported("a label has at most 63 bytes"));
         }
         let made = match fs::metadata(path) {
+            Ok(stat) if stat.file_type().is_block_device() => false,
             Ok(stat) if !stat.is_file() || stat.len() != 0 => {
                 return Err(Error::PoolExists(path.into()));
             }
@@ -89,11 +94,17 @@ impl ImagePool {
     fn format_file(path: &Path, options: &ImageOptions, new: bool) -> Result<()> {
         let mut open = OpenOptions::new();
         open.read(true).write(true).create_new(new);
-        let file = open.open(path).map_err(|error| match error.kind() {
+        let file = file::open(&mut open, path, true).map_err(|error| match error.kind() {
             io::ErrorKind::AlreadyExists => Error::PoolExists(path.into()),
-            _ => Error::at("make", path)(error),
+            _ => in_use(error).unwrap_or_else(|error| Error::at("make", path)(error)),
         })?;
-        file.set_len(options.size).map_err(Error::at("make", path))?;
+        if file::is_device(&file) {
+            if !options.force && !file::begins_with_zeros(&file, path)? {
+                return Err(Error::PoolExists(path.into()));
+            }
+        } else {
+            file.set_len(options.size).map_err(Error::at("make", path))?;
+        }
         let mut file = ImageFile::hold(file, path, true, Durable::Always)?;
         let root = NewObject::default().earn_id([0; 32])?.1;
         let told = format(
@@ -190,6 +201,16 @@ impl ImagePool {
     /// names that it is about.
     fn said(&self, name: &str) -> impl Fn(StoreError) -> Error {
         move |error| explain(error, &self.path, name)
+    }
+}
+
+/// A block device that something else uses; or the error as it is.
+fn in_use(error: io::Error) -> std::result::Result<Error, io::Error> {
+    match error.raw_os_error() {
+        Some(libc::EBUSY) => Ok(Error::Busy {
+            what: "the device is in use: it is mounted, or the kernel module serves it; unload that first",
+        }),
+        _ => Err(error),
     }
 }
 

@@ -15,11 +15,12 @@
 //! ```
 
 use std::{
+    os::fd::{AsRawFd as _, BorrowedFd},
     ptr,
     sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering},
 };
 
-use twz_abi::{ObjectId, Rights, SLOT};
+use twz_abi::{ObjectId, Rights, SLOT, ioctl::CONTROL_OFFSET};
 
 use crate::error::{Error, Result};
 
@@ -98,6 +99,15 @@ impl SlotInfo {
     pub fn granted(&self) -> Rights {
         Rights(self.granted.load(Ordering::Acquire))
     }
+}
+
+/// What [`Arena::show`] maps over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Over {
+    /// What is reserved, or was mapped before.
+    Mine,
+    /// The holes that a child begins with.
+    Nothing,
 }
 
 /// A reservation of addresses.
@@ -237,18 +247,13 @@ impl Arena {
     }
 
     /// Maps the pool's control page where all look for the generation.
-    pub fn map_control(
-        &self,
-        fd: std::os::fd::BorrowedFd<'_>,
-        offset: i64,
-        write: bool,
-    ) -> Result<()> {
+    pub fn map_control(&self, fd: BorrowedFd<'_>, offset: i64, write: bool) -> Result<()> {
         self.replace(CONTROL, 4096, Some((fd, offset)), write)
     }
 
     /// Maps a view object's entries over the private view.
-    pub fn map_view(&self, fd: std::os::fd::BorrowedFd<'_>, write: bool) -> Result<()> {
-        self.replace(VIEW, VIEW_BYTES, Some((fd, 0)), write)
+    pub fn map_view(&self, fd: BorrowedFd<'_>) -> Result<()> {
+        self.replace(VIEW, VIEW_BYTES, Some((fd, 0)), true)
     }
 
     /// Goes back to a private, empty view.
@@ -256,14 +261,78 @@ impl Arena {
         self.replace(VIEW, VIEW_BYTES, None, true)
     }
 
+    /// Lets the kernel fill the slots: maps the entries of a view, has `fill`
+    /// see to them, and maps what `view` shows over all slots, and its control
+    /// page. Where nothing is mapped, as in a child that was forked, all of it
+    /// is taken away again if it fails; a child is begun without any of it.
+    pub fn show(
+        &self,
+        entries: BorrowedFd<'_>,
+        view: BorrowedFd<'_>,
+        over: Over,
+        fill: impl FnOnce(),
+    ) -> Result<()> {
+        let (read, write) = (libc::PROT_READ, libc::PROT_READ | libc::PROT_WRITE);
+        let control = (CONTROL, 4096, read, view, CONTROL_OFFSET as i64);
+        let slots = (self.slots as usize - 1) * SLOT_BYTES;
+        let slots = |prot| (SLOT_BYTES, slots, prot, view, SLOT as i64);
+        let mut fill = Some(fill);
+        let all = [(VIEW, VIEW_BYTES, write, entries, 0), control, slots(write | libc::PROT_EXEC)];
+        for (i, part) in all.into_iter().enumerate() {
+            let mut mapped = self.place(part, over);
+            if mapped.is_err() && i == 2 {
+                // Where memory of a device may never be executed.
+                mapped = self.place(slots(write), over);
+            }
+            if let Err(error) = mapped {
+                if over == Over::Nothing {
+                    all.iter().take(i).for_each(|&(offset, len, ..)| {
+                        // SAFETY: mapped above where nothing was; nobody has been
+                        // given a reference into it.
+                        unsafe { libc::munmap((self.base + offset) as *mut _, len) };
+                    });
+                }
+                return Err(error);
+            }
+            if let Some(fill) = fill.take() {
+                fill();
+            }
+        }
+        // The rest does not go to children by itself.
+        // SAFETY: says something of a range that was mapped above.
+        unsafe { libc::madvise((self.base + VIEW) as *mut _, VIEW_BYTES, libc::MADV_DONTFORK) };
+        Ok(())
+    }
+
+    fn place(&self, part: (usize, usize, i32, BorrowedFd<'_>, i64), over: Over) -> Result<()> {
+        let (offset, len, prot, fd, at) = part;
+        let fixed = match over {
+            Over::Mine => libc::MAP_FIXED,
+            Over::Nothing => libc::MAP_FIXED_NOREPLACE,
+        };
+        let address = self.base + offset;
+        // SAFETY: inside the reservation, and it either replaces what is ours
+        // there, to which there are no references (the caller has emptied the
+        // slots), or nothing at all. What is mapped comes from the kernel's own
+        // view of the same objects, so that references that a child has by
+        // inheritance go on meaning the same bytes.
+        let done = unsafe {
+            let flags = libc::MAP_SHARED | fixed;
+            libc::mmap(address as *mut _, len, prot, flags, fd.as_raw_fd(), at)
+        };
+        match done as usize == address {
+            true => Ok(()),
+            false => Err(Error::os("map what a view shows")),
+        }
+    }
+
     fn replace(
         &self,
         offset: usize,
         len: usize,
-        file: Option<(std::os::fd::BorrowedFd<'_>, i64)>,
+        file: Option<(BorrowedFd<'_>, i64)>,
         write: bool,
     ) -> Result<()> {
-        use std::os::fd::AsRawFd as _;
         let prot = libc::PROT_READ | if write { libc::PROT_WRITE } else { 0 };
         let (flags, fd, at) = match file {
             Some((fd, at)) => (libc::MAP_SHARED, fd.as_raw_fd(), at),

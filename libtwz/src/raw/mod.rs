@@ -24,6 +24,8 @@ pub mod arena;
 pub mod cell;
 pub mod control;
 pub mod fault;
+pub mod futex;
+pub mod ioctl;
 pub mod lock;
 pub mod object;
 pub mod persist;

@@ -102,8 +102,13 @@ impl<'a> SlotWindow<'a> {
         Ok(run - 1)
     }
 
+    /// The slot.
+    pub fn slot(&self) -> u32 {
+        self.slot
+    }
+
     /// Takes everything out of the slot again.
-    pub(crate) fn clear(&self) -> Result<()> {
+    pub fn clear(&self) -> Result<()> {
         let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_NORESERVE | libc::MAP_FIXED;
         // SAFETY: exactly this slot; the caller has made sure that no handle
         // pins it, so no reference into it is left.

@@ -67,18 +67,7 @@ impl<'a> Target<'a> {
 
     /// Makes all that was taken in durable.
     pub fn settle(&self) -> Result<()> {
-        match &self.directory {
-            Some(directory) => directory.sync_everything(),
-            None => {
-                let mut any = None;
-                let _ = self.pool.list(&mut |id| {
-                    any = Some(id);
-                    // One will do; what ends the listing is no error.
-                    Err(Error::NoObject(id))
-                });
-                any.map_or(Ok(()), |id| self.pool.sync(id))
-            }
-        }
+        self.pool.sync_all()
     }
 }
 

@@ -9,7 +9,7 @@ use nix::{
     unistd::{Whence, lseek},
 };
 use twz_abi::{
-    DATA_START, FotEntry, MAX_DATA, META_START, Meta, ObjectId, PAGE,
+    DATA_START, FotEntry, MAX_DATA, META_START, Meta, ObjectId, PAGE, Rights,
     fot::{self, ENTRY_SIZE, entry_offset},
     meta::Bounds,
     pointer::MAX_FOT_INDEX,
@@ -56,7 +56,7 @@ impl<'a> Source<'a> {
         (meta.size, meta.bounds) = (size, bounds.pack());
         // Who holds it here, and which log knows of it, is nothing elsewhere.
         (meta.lock, meta.log, meta.log_place) = (0, ObjectId::NULL, 0);
-        Ok(Self { pool, meta, file: pool.open_data(id, false).ok() })
+        Ok(Self { pool, meta, file: pool.open_data(id, Rights::READ).ok() })
     }
 
     /// Visits the FOT page by page: the index of the first entry, and the

@@ -45,7 +45,7 @@ EXIT CODES
 /// Make, look into and repair object spaces
 ///
 /// Objects have 128-bit ids and lie in a pool: a directory on any file system,
-/// or an image file. Pointers lead from one object into another, and names,
+/// an image file, or what the kernel module serves. Pointers lead from one object into another, and names,
 /// which are a tree of their own, are bound to objects.
 #[derive(Parser)]
 #[command(name = "twz", version, after_help = TOUR, arg_required_else_help = true)]
@@ -60,8 +60,9 @@ pub struct Cli {
 #[derive(Args)]
 #[command(next_help_heading = "Options of every command")]
 pub struct Global {
-    /// The pool, a directory or an image [default: $TWZ_POOL, else twz in the
-    /// user's data directory; 'twz pool info' shows it]
+    /// The pool: a directory, an image, or the kernel module's device [default:
+    /// $TWZ_POOL, else the kernel's if a module is loaded, else twz in the user's
+    /// data directory; 'twz pool info' shows it]
     #[arg(long, global = true, value_name = "PATH", value_hint = clap::ValueHint::AnyPath)]
     pub pool: Option<PathBuf>,
     /// Answer with one JSON document, errors too

@@ -223,7 +223,7 @@ mod tests {
             (twz::Error::BadSize(1 << 40), Exit::Usage),
             (twz::Error::Immutable(id), Exit::Denied),
             (twz::Error::ReadOnly, Exit::Denied),
-            (twz::Error::Denied { id, wanted: twz::Rights::WRITE }, Exit::Denied),
+            (twz::Error::denied(id, twz::Rights::WRITE), Exit::Denied),
             (twz::Error::ObjectFull { id, what: "its FOT" }, Exit::NoSpace),
             (twz::Error::BadId(id), Exit::Damaged),
             (StoreError::TooSmall { need: 2, have: 1 }.into(), Exit::Damaged),

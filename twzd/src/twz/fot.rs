@@ -135,7 +135,7 @@ impl RetargetArgs {
         let from = find::object(&*pool, &self.from)?;
         let to = find::object(&*pool, &self.to)?;
         must_be_writable(&pool.stat(id)?)?;
-        if pool.info()?.home != "directory" {
+        if pool.info()?.home == "image" {
             return Err(Fail::unsupported(
                 "the objects of an image cannot be mapped, and so not retargeted",
                 "copy it into a directory first: 'twz pool copy IMAGE DIRECTORY'",

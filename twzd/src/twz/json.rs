@@ -24,7 +24,7 @@ pub struct ErrorBody<'a> {
 #[derive(Serialize)]
 pub struct Pool {
     pub path: String,
-    /// "directory" or "image".
+    /// "directory", "image" or "kernel".
     pub home: &'static str,
     pub label: String,
     pub pool_id: String,

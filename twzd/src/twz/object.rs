@@ -58,7 +58,7 @@ pub fn must_be_writable(stat: &ObjectStat) -> Outcome<()> {
         return Err(twz::Error::Immutable(id).into());
     }
     if !Rights(identity.default_rights).contains(Rights::WRITE) {
-        return Err(twz::Error::Denied { id, wanted: Rights::WRITE }.into());
+        return Err(twz::Error::denied(id, Rights::WRITE).into());
     }
     Ok(())
 }

@@ -48,13 +48,16 @@ struct Home {
     /// Make an image, a pool in one file, instead of a directory
     #[arg(long)]
     image: bool,
-    /// Bytes of the image
+    /// Bytes of the image; a block device is taken whole
     #[arg(long, requires = "image", value_parser = size::parse, default_value = "64M",
           hide_default_value = true)]
     size: u64,
     /// How many objects the image can hold [default: one for each 64K]
     #[arg(long, requires = "image", value_name = "N")]
     records: Option<u64>,
+    /// Make it on a block device that is not empty: what it holds is gone
+    #[arg(long, requires = "image")]
+    force: bool,
 }
 
 impl Home {
@@ -67,7 +70,12 @@ impl Home {
         }
         match self.image {
             true => {
-                let options = ImageOptions { size: self.size, records: self.records, label };
+                let options = ImageOptions {
+                    size: self.size,
+                    records: self.records,
+                    label,
+                    force: self.force,
+                };
                 ImagePool::format(path, &options).map_err(impossible)?;
             }
             false => EmbeddedPool::init(path, &InitOptions { label })?,
@@ -95,12 +103,14 @@ fn impossible(error: twz::Error) -> Fail {
 ///
 /// A pool is a directory, in which the data of objects are ordinary files and
 /// names are ordinary names; or, with --image, one file as it would lie on a
-/// device. Programs map objects of a directory only.
+/// device. Programs map objects of a directory only. With --image, the path of
+/// a block device makes a pool of all of it, for the kernel module to serve.
 #[derive(Args)]
 #[command(after_help = "EXAMPLES
   twz pool init
   twz pool init /srv/objects --label production
-  twz pool init backup.img --image --size 1G --records 100000")]
+  twz pool init backup.img --image --size 1G --records 100000
+  twz pool init /dev/pmem0 --image")]
 pub struct InitArgs {
     /// Where [default: the pool of --pool]
     #[arg(value_hint = ValueHint::AnyPath)]
@@ -114,7 +124,7 @@ pub struct InitArgs {
 
 impl InitArgs {
     fn run(&self, session: &mut Session) -> Outcome {
-        let path = self.path.clone().unwrap_or_else(|| session.pool_path().into());
+        let path = self.path.clone().map_or_else(|| session.pool_path(), Ok)?;
         self.home.make(&path, self.label.clone())?;
         let pool = twz::open_pool(&path)?;
         let document = document(&*pool)?;
@@ -127,6 +137,7 @@ impl InitArgs {
 fn article(home: &str) -> String {
     match home {
         "image" => "an image:".into(),
+        "kernel" => "the kernel's:".into(),
         other => format!("a {other}:"),
     }
 }
@@ -202,7 +213,7 @@ impl CheckArgs {
         let mut problems = Vec::new();
         let mut bar = session.progress("checking");
         let summary = check::check(
-            session.pool_path(),
+            &session.pool_path()?,
             &check::Options { repair: self.repair },
             &mut |at| bar.steps(at.done, at.total),
             &mut |problem| problems.push(found(problem)),
@@ -278,7 +289,8 @@ fn verdict(check: &json::Check) -> String {
 #[command(after_help = "EXAMPLES
   twz pool copy ~/.local/share/twz /mnt/backup
   twz pool copy /srv/objects backup.img --image --size 1G
-  twz pool copy backup.img /srv/restored")]
+  twz pool copy backup.img /srv/restored
+  twz pool copy ~/.local/share/twz /dev/twz")]
 pub struct CopyArgs {
     /// The pool to copy
     #[arg(value_hint = ValueHint::AnyPath)]

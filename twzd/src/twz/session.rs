@@ -3,7 +3,7 @@
 
 use std::{
     io::{self, BufWriter, IsTerminal as _, Write},
-    path::{Path, PathBuf},
+    path::PathBuf,
 };
 
 use serde::Serialize;
@@ -18,7 +18,8 @@ use crate::{
 
 /// What every command is given.
 pub struct Session {
-    pool: PathBuf,
+    /// What `--pool` says.
+    pool: Option<PathBuf>,
     json: bool,
     quiet: bool,
     style: Style,
@@ -28,7 +29,7 @@ pub struct Session {
 impl Session {
     pub fn new(global: &Global) -> Self {
         Self {
-            pool: global.pool.clone().unwrap_or_else(twz::embedded::default_path),
+            pool: global.pool.clone(),
             json: global.json,
             quiet: global.quiet,
             style: Style { colour: colours(global.color, io::stdout().is_terminal()) },
@@ -37,19 +38,20 @@ impl Session {
     }
 
     /// Where the pool is.
-    pub fn pool_path(&self) -> &Path {
-        &self.pool
+    pub fn pool_path(&self) -> Outcome<PathBuf> {
+        match &self.pool {
+            Some(path) => Ok(path.clone()),
+            None => Ok(twz::pools::default_pool()?),
+        }
     }
 
     /// The pool.
     pub fn open(&self) -> Outcome<Box<dyn Backend>> {
-        if Choice::from_env()? == Choice::Kernel {
-            return Err(Fail::unsupported(
-                "TWZ_BACKEND=kernel: no kernel module serves this command",
-                "unset TWZ_BACKEND, or say embedded",
-            ));
-        }
-        Ok(twz::open_pool(&self.pool)?)
+        Ok(match &self.pool {
+            // Who names a pool means that one.
+            Some(path) => twz::open_pool(path)?,
+            None => twz::pools::open_as(&twz::pools::default_pool()?, Choice::from_env()?)?,
+        })
     }
 
     /// Whether the answer is to be a JSON document.

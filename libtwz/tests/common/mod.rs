@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! What several suites need: a pool of their own, and children that are killed.
-#![allow(dead_code)]
+//! What several suites need: a pool of their own, children that are killed, and
+//! numbers.
+#![allow(dead_code, unused_imports)]
 
 use std::{
     path::{Path, PathBuf},
@@ -8,28 +9,11 @@ use std::{
     time::Duration,
 };
 
-use twz::{EmbeddedPool, InitOptions, ObjectId, Space};
+use twz::ObjectId;
 
-/// A pool in a directory that goes with it.
-pub struct Pool {
-    dir: tempfile::TempDir,
-}
+pub mod pool;
 
-impl Pool {
-    pub fn new() -> Self {
-        let dir = tempfile::tempdir().unwrap();
-        EmbeddedPool::init(&dir.path().join("pool"), &InitOptions::default()).unwrap();
-        Self { dir }
-    }
-
-    pub fn path(&self) -> PathBuf {
-        self.dir.path().join("pool")
-    }
-
-    pub fn open(&self) -> Space {
-        Space::open(self.path()).unwrap()
-    }
-}
+pub use pool::TempPool;
 
 /// Numbers that differ enough (xorshift64*).
 pub struct Rng(pub u64);
