@@ -12,10 +12,10 @@ LIBS   := -p twz-abi -p twz-core -p twz -p twz-derive
 export CARGO PREFIX DESTDIR
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check bench fuzz miri msrv kmod vm install clean
+.PHONY: help run test test-debug-kernel check bench fuzz miri msrv kmod vm install clean
 
 help: ## show this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-17s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 run: ## build and take the tour: two programs, one pool, a name rebound while they run
 	@scripts/deps.sh build
@@ -25,6 +25,10 @@ run: ## build and take the tour: two programs, one pool, a name rebound while th
 test: ## every test there is; the last line says how many passed, failed and were skipped
 	@scripts/deps.sh build fuzz
 	@scripts/test.sh
+
+test-debug-kernel: ## the tests in the virtual machine, with KASAN, lockdep and all checks on
+	@scripts/deps.sh kmod vm
+	@scripts/vm-test.sh --debug
 
 check: ## format, clippy and rustdoc with warnings denied, style and layering
 	@scripts/deps.sh build bench fuzz

@@ -17,15 +17,16 @@ scripts/deps.sh kmod || { say "SKIPPED: no tools to build it with (the reason is
 tree='' build=${BUILD:-build}
 if [[ -z ${KDIR:-} ]]; then
     tree=${1:-$(scripts/kernel.sh)} || exit
-    release=$(<"$tree/release")
+    release=$(<"$tree/$build/include/config/kernel.release")
+    # The compiler that this kernel was configured with.
+    compiler=CC=gcc-14
+    ! grep -qx CONFIG_CC_IS_CLANG=y "$tree/$build/.config" || compiler=LLVM=1
 else
     release=$(make -s -C "$KDIR" kernelrelease)
 fi
 crates=$(scripts/crates.sh)
 
-name=$release
-[[ $build == build ]] || name+=-$build
-out=${CARGO_TARGET_DIR:-target}/kmod/$name
+out=${CARGO_TARGET_DIR:-target}/kmod/$release
 mkdir -p "$out" && out=$(realpath "$out")
 
 # One build at a time in there; the others wait.
@@ -43,7 +44,7 @@ log=$out/build.log
 status=0
 if [[ -n $tree ]]; then
     scripts/inside.sh "$(<"$tree/toolchain")" --bind "$tree" /kernel --bind "$out" /twz \
-        make -j"$(nproc)" -C "/kernel/$build" M=/twz KERNELRELEASE="$release" CC=gcc-14 modules \
+        make -j"$(nproc)" -C "/kernel/$build" M=/twz KERNELRELEASE="$release" "$compiler" modules \
         >"$log" 2>&1 || status=$?
 else
     make -j"$(nproc)" -C "$KDIR" M="$out" modules >"$log" 2>&1 || status=$?

@@ -52,6 +52,7 @@ while read -r name; do
     [ "$name" != nd_e820 ] || appears /dev/pmem0
     insmod "/lib/modules/$name.ko" || say "$name did not load"
 done </lib/modules/order
+appears /dev/pmem0
 case $(cat /proc/cmdline) in *memmap=*) appears /dev/pmem1 ;; esac
 
 # An NVDIMM comes up raw, without DAX. Made fsdax once, it stays so: the choice

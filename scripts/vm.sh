@@ -21,7 +21,7 @@
 #   --module FILE       another twz.ko than the one that kmod.sh builds
 #   --module-args ARGS  its parameters; --no-module: do not load it
 #   --tree DIR          another kernel than the one kernel.sh finds
-#   --kernel BUILD      which one of the tree: build (the stock one, default), debug
+#   --debug             with a kernel that checks itself (debug-kernel.sh), six times as slow
 #   --append WORDS      for the kernel's command line
 #   --log FILE          where the kernel's log goes
 # NVDIMM names the image of the shell's machine, TWZ_ACCEL the kind of emulation.
@@ -47,6 +47,7 @@ while (($#)); do
         --reset) reset=yes ;;
         --raw) fsdax=no ;;
         --no-module) load=no ;;
+        --debug) build=debug ;;
         --*) (($# > 1)) || die "$1 wants a value" ;;&
         --add) add+=("$2") && shift ;;
         --memory) memory=$2 && shift ;;
@@ -59,7 +60,6 @@ while (($#)); do
         --module) module=$(at "$2") && shift ;;
         --module-args) module_args=$2 && shift ;;
         --tree) tree=$(at "$2") && shift ;;
-        --kernel) build=$2 && shift ;;
         --append) append=$2 && shift ;;
         --log) log=$(at "$2") && shift ;;
         *) die "unknown argument '$1'" ;;
@@ -77,7 +77,12 @@ tools=$(scripts/trixie.sh --chroot --packages qemu-system-x86,busybox-static) ||
 }
 [[ -n $tree ]] || tree=$(scripts/kernel.sh) || exit
 kernel=vmlinuz modules=$tree/modules
-if [[ $build != build ]]; then kernel=$build/vmlinuz modules=$tree/$build/modules; fi
+if [[ $build == debug ]]; then
+    build=$(basename "$(scripts/debug-kernel.sh "$tree")")
+    kernel=$build/vmlinuz modules=$tree/$build/modules
+    # What it keeps to check with takes memory, and the checks take time.
+    memory=$((memory < 2048 ? 2048 : memory)) seconds=$((6 * seconds))
+fi
 [[ $load == no || -n $module ]] || module=$(BUILD=$build scripts/kmod.sh "$tree") || exit
 
 work=$(mktemp -d)
