@@ -6,6 +6,7 @@
 #include <linux/blkdev.h>
 #include <linux/dax.h>
 #include <linux/debugfs.h>
+#include <linux/falloc.h>
 #include <linux/file.h>
 #include <linux/fs.h>
 #include <linux/huge_mm.h>
@@ -37,3 +38,7 @@
 #include <linux/xarray.h>
 #include <asm/cacheflush.h>
 #include <asm/pgtable.h>
+
+/* Macros that bindgen cannot read, because of their casts. */
+static const unsigned int TWZ_IOCB_APPEND = IOCB_APPEND;
+static const unsigned int TWZ_IOCB_DSYNC = IOCB_DSYNC;

@@ -1,4 +1,29 @@
 // SPDX-License-Identifier: GPL-2.0
 //! The module's one window on the kernel: the only folder with `unsafe` in it.
+//!
+//! Each file makes one thing of the kernel safe to use, and decides nothing:
+//! what a fault maps, who may do what, is asked of the traits [`Device`] and
+//! [`Descriptor`], which the rest of the module implements.
 
 pub(crate) mod bindings;
+mod device;
+mod fault;
+mod global;
+mod inode;
+mod lock;
+mod mapping;
+mod page;
+mod param;
+mod pmem;
+mod task;
+
+pub(crate) use device::{mapped_at, Device, DeviceFile, MapRequest, Registration};
+pub(crate) use fault::{Fault, Outcome};
+pub(crate) use global::{serve, space, Serving};
+pub(crate) use inode::{Descriptor, InodeFile};
+pub(crate) use lock::RwSem;
+pub(crate) use mapping::{InodeMapping, Mapping};
+pub(crate) use page::{Frame, KernelPage};
+pub(crate) use param::device_path;
+pub(crate) use pmem::Pmem;
+pub(crate) use task::{may_go_on, may_log, random, thread, Owner, UserBytes};

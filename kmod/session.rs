@@ -1,0 +1,181 @@
+// SPDX-License-Identifier: GPL-2.0
+//! Sessions: [`Session`], one for each open of `/dev/twz`, and the same type
+//! for the descriptors that show a view.
+//!
+//! A session belongs to the memory map that opened it, and serves no other. It
+//! remembers why it refused something, thread by thread. Commands are in
+//! `command.rs` and its neighbours; here is who may give them.
+
+use crate::{
+    error::{Refusal, Result},
+    fault::{self, Shown},
+    secctx::ContextNo,
+    space::Space,
+    stats::Event,
+    sys::{self, DeviceFile, Fault, MapRequest, Outcome, Owner},
+};
+use core::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use kernel::{
+    prelude::*,
+    sync::{new_spinlock, SpinLock},
+};
+use twz_abi::{ioctl::LastError, reason};
+
+/// Threads whose last refusal is remembered, at most.
+const REMEMBERED: usize = 16;
+
+/// An open of the device.
+#[pin_data]
+pub(crate) struct Session {
+    pub space: &'static Space,
+    owner: Owner,
+    greeted: AtomicBool,
+    /// The view that this descriptor shows: index + 1, or 0.
+    view: AtomicU32,
+    pub context: ContextNo,
+    #[pin]
+    errors: SpinLock<[(i32, LastError); REMEMBERED]>,
+}
+
+impl sys::Device for Session {
+    fn open() -> Result<Pin<KBox<Self>>, Error> {
+        let space = sys::space().ok_or(ENODEV)?;
+        let session = pin_init!(Self {
+            space,
+            owner: Owner::current(),
+            greeted: AtomicBool::new(false),
+            view: AtomicU32::new(0),
+            context: ContextNo::DEFAULT,
+            errors <- new_spinlock!([(0, LastError::default()); REMEMBERED]),
+        });
+        KBox::pin_init(session, GFP_KERNEL)
+    }
+
+    fn command(&self, file: &DeviceFile, number: u32, address: usize) -> Result<isize, Error> {
+        self.space.counters.count(Event::Command);
+        self.dispatch(file, number, address).map_err(|refusal| {
+            self.space.counters.count(Event::Refused);
+            self.remember(&refusal, 0);
+            refusal.errno
+        })
+    }
+
+    fn map(&self, request: &MapRequest<'_>) -> Result<(), Error> {
+        self.may_map(request).map_err(|refusal| {
+            self.remember(&refusal, 0);
+            refusal.errno
+        })
+    }
+
+    fn fault(&self, fault: &mut Fault<'_>, huge: bool) -> Outcome {
+        let Some(view) = self.shown() else { return Outcome::Segv };
+        let shown = Shown::View { view, context: self.context };
+        fault::fault(self.space, shown, fault, huge).unwrap_or_else(|refusal| {
+            self.remember(&refusal, fault.address() as u64);
+            refused(self.space, &refusal, fault)
+        })
+    }
+
+    fn close(&self) {
+        if let Some(view) = self.shown() {
+            self.close_view(view);
+        }
+    }
+}
+
+impl Session {
+    /// A descriptor less shows a view.
+    pub(crate) fn close_view(&self, view: u32) {
+        let left = {
+            let mut state = self.space.state.write();
+            let state = &mut *state;
+            state.views.close(&mut state.live, view)
+        };
+        // Freed here, with the lock let go: that may sleep on other locks.
+        drop(left);
+        self.space.give_back();
+    }
+
+    /// The view that this descriptor shows.
+    pub(crate) fn shown(&self) -> Option<u32> {
+        self.view.load(Ordering::Acquire).checked_sub(1)
+    }
+
+    /// Makes this descriptor, which nobody has yet, show a view.
+    pub(crate) fn show(&self, view: u32) {
+        self.view.store(view + 1, Ordering::Release);
+        self.greeted.store(true, Ordering::Release);
+    }
+
+    /// Versions were told and agree.
+    pub(crate) fn greet(&self) {
+        self.greeted.store(true, Ordering::Release);
+    }
+
+    pub(crate) fn is_greeted(&self) -> bool {
+        self.greeted.load(Ordering::Acquire)
+    }
+
+    /// Refuses everybody but the memory map that opened the session.
+    pub(crate) fn is_ours(&self) -> Result {
+        match self.owner.is_current() {
+            true => Ok(()),
+            false => Err(Refusal::new(EPERM, reason::FOREIGN)),
+        }
+    }
+
+    fn may_map(&self, request: &MapRequest<'_>) -> Result {
+        if !self.owner.is(request) {
+            return Err(Refusal::new(EPERM, reason::FOREIGN));
+        }
+        if !request.is_shared() || self.shown().is_none() {
+            return Err(Refusal::new(EINVAL, reason::BAD_MAPPING));
+        }
+        Ok(())
+    }
+
+    /// Keeps a refusal for `LAST_ERROR`.
+    fn remember(&self, refusal: &Refusal, address: u64) {
+        let thread = sys::thread();
+        let told = LastError {
+            id: refusal.id,
+            address,
+            errno: refusal.errno.to_errno().unsigned_abs(),
+            reason: refusal.reason,
+            wanted: refusal.wanted.0,
+            granted: refusal.granted.0,
+        };
+        if let Some(place) = self.errors.lock().get_mut(thread as usize % REMEMBERED) {
+            *place = (thread, told);
+        }
+    }
+
+    /// Why this thread was last refused something.
+    pub(crate) fn last_error(&self) -> LastError {
+        let thread = sys::thread();
+        match self.errors.lock().get(thread as usize % REMEMBERED) {
+            Some((of, told)) if *of == thread => *told,
+            _ => LastError::default(),
+        }
+    }
+}
+
+/// What becomes of a refused fault: counted, said in the log, and a signal.
+pub(crate) fn refused(space: &Space, refusal: &Refusal, fault: &Fault<'_>) -> Outcome {
+    space.counters.refuse(refusal.reason);
+    if sys::may_log() {
+        pr_warn!(
+            "{}: refused {:?} at {:#x} of object {}: {}; granted there: {}\n",
+            sys::thread(),
+            fault.access(),
+            fault.address(),
+            format_args!("{}", refusal.id),
+            reason::text(refusal.reason),
+            format_args!("{}", refusal.granted)
+        );
+    }
+    match refusal.reason {
+        reason::FULL | reason::DEAD | reason::DAMAGED => Outcome::Bus,
+        _ => Outcome::Segv,
+    }
+}

@@ -1,0 +1,282 @@
+// SPDX-License-Identifier: GPL-2.0
+//! Page faults: from the kernel's call to [`Answers::answer`], and the pages that
+//! its answer maps.
+//!
+//! The mappings are `VM_PFNMAP`: each page gets the protection that it is mapped
+//! with, nobody can get at the memory but through the page tables, and every
+//! write to a page that was mapped without the right comes back here.
+
+use super::page::Frame;
+use core::{marker::PhantomData, ops::Range};
+use kernel::{bindings, error::code::*, mm::virt::flags, prelude::*};
+use twz_abi::Rights;
+use twz_core::rights::Access;
+
+const PAGE_SHIFT: usize = 12;
+const HUGE_PAGES: u64 = 512;
+
+/// Who answers the faults of a file's mappings. The file's private data is a
+/// `*const Self` as long as the file is.
+pub(super) trait Answers: 'static {
+    fn answer(&self, fault: &mut Fault<'_>, huge: bool) -> Outcome;
+}
+
+/// What became of a fault.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Outcome {
+    /// It is mapped.
+    Done,
+    /// The access is not allowed.
+    Segv,
+    /// There is nothing to map.
+    Bus,
+    /// No memory for page tables.
+    NoMemory,
+    /// 2 MiB cannot be mapped: ask for 4 KiB.
+    Smaller,
+    /// Let the access be made again.
+    Again,
+}
+
+impl Outcome {
+    fn raw(self) -> bindings::vm_fault_t {
+        (match self {
+            Self::Done | Self::Again => bindings::vm_fault_reason_VM_FAULT_NOPAGE,
+            Self::Segv => bindings::vm_fault_reason_VM_FAULT_SIGSEGV,
+            Self::Bus => bindings::vm_fault_reason_VM_FAULT_SIGBUS,
+            Self::NoMemory => bindings::vm_fault_reason_VM_FAULT_OOM,
+            Self::Smaller => bindings::vm_fault_reason_VM_FAULT_FALLBACK,
+        }) as _
+    }
+
+    fn from_raw(raw: bindings::vm_fault_t) -> Self {
+        let has = |bit| raw as u32 & bit as u32 != 0;
+        match () {
+            _ if has(bindings::vm_fault_reason_VM_FAULT_NOPAGE) => Self::Done,
+            _ if has(bindings::vm_fault_reason_VM_FAULT_FALLBACK) => Self::Smaller,
+            _ if has(bindings::vm_fault_reason_VM_FAULT_OOM) => Self::NoMemory,
+            _ => Self::Bus,
+        }
+    }
+}
+
+/// A fault being answered.
+///
+/// # Invariants
+///
+/// `vmf` is what the kernel called with, and is valid, with its VMA locked, for
+/// `'a`. The VMA is one that [`prepare`] has set up.
+pub(crate) struct Fault<'a> {
+    vmf: *mut bindings::vm_fault,
+    upgrade: bool,
+    _call: PhantomData<&'a mut bindings::vm_fault>,
+}
+
+impl Fault<'_> {
+    fn vma(&self) -> *mut bindings::vm_area_struct {
+        // SAFETY: by the type invariant.
+        unsafe { (*self.vmf).__bindgen_anon_1.vma }
+    }
+
+    fn flags(&self) -> usize {
+        // SAFETY: by the type invariant; the union is the flags, as a word.
+        unsafe { (*self.vma()).__bindgen_anon_2.vm_flags as usize }
+    }
+
+    /// The byte that was touched.
+    pub(crate) fn address(&self) -> usize {
+        // SAFETY: by the type invariant.
+        unsafe { (*self.vmf).__bindgen_anon_1.real_address as usize }
+    }
+
+    /// The page that was touched, counted from the start of the file.
+    pub(crate) fn page(&self) -> u64 {
+        // SAFETY: by the type invariant.
+        unsafe { (*self.vmf).__bindgen_anon_1.pgoff as u64 }
+    }
+
+    /// The first page of the 2 MiB of addresses around the fault, if the mapping
+    /// has all of them.
+    pub(crate) fn huge_page(&self) -> Option<u64> {
+        // SAFETY: by the type invariant.
+        let (at, start, end) = unsafe {
+            let vma = self.vma();
+            let bounds = &(*vma).__bindgen_anon_1.__bindgen_anon_1;
+            ((*self.vmf).__bindgen_anon_1.address, bounds.vm_start, bounds.vm_end)
+        };
+        let first = at >> PAGE_SHIFT & !(HUGE_PAGES as usize - 1);
+        let fits =
+            first >= start >> PAGE_SHIFT && first + HUGE_PAGES as usize <= end >> PAGE_SHIFT;
+        let into = (at >> PAGE_SHIFT) - first;
+        fits.then(|| self.page().checked_sub(into as u64)).flatten()
+    }
+
+    /// The pages of the file that the mapping has.
+    pub(crate) fn window(&self) -> Range<u64> {
+        // SAFETY: by the type invariant.
+        unsafe {
+            let vma = self.vma();
+            let bounds = &(*vma).__bindgen_anon_1.__bindgen_anon_1;
+            let start = (*vma).vm_pgoff as u64;
+            start..start + ((bounds.vm_end - bounds.vm_start) >> PAGE_SHIFT) as u64
+        }
+    }
+
+    /// What was tried.
+    pub(crate) fn access(&self) -> Access {
+        // SAFETY: by the type invariant.
+        let how = unsafe { (*self.vmf).flags } as u32;
+        if how & bindings::fault_flag_FAULT_FLAG_INSTRUCTION as u32 != 0 {
+            Access::Execute
+        } else if self.upgrade || how & bindings::fault_flag_FAULT_FLAG_WRITE as u32 != 0 {
+            Access::Write
+        } else {
+            Access::Read
+        }
+    }
+
+    /// What the mapping itself allows.
+    pub(crate) fn protection(&self) -> Rights {
+        let has = |bit: bindings::vm_flags_t, right| match self.flags() & bit as usize {
+            0 => Rights::NONE,
+            _ => right,
+        };
+        has(flags::READ, Rights::READ)
+            .or(has(flags::WRITE, Rights::WRITE))
+            .or(has(flags::EXEC, Rights::EXEC))
+    }
+
+    /// Whether the page is mapped, without the right to write.
+    pub(crate) fn is_upgrade(&self) -> bool {
+        self.upgrade
+    }
+
+    /// Takes out the page that was touched: a page is not mapped over another.
+    pub(crate) fn drop_page(&mut self) {
+        // SAFETY: by the type invariant; the page lies in the VMA.
+        unsafe {
+            let at = (*self.vmf).__bindgen_anon_1.address & !((1 << PAGE_SHIFT) - 1);
+            bindings::zap_special_vma_range(self.vma(), at, 1 << PAGE_SHIFT);
+        }
+    }
+
+    /// Maps a page of the file, unless something is mapped there already.
+    pub(crate) fn insert(&mut self, page: u64, frame: Frame, rights: Rights) -> Outcome {
+        let window = self.window();
+        if !window.contains(&page) {
+            return Outcome::Bus;
+        }
+        let bits = |right, bit: bindings::vm_flags_t| match rights.contains(right) {
+            true => bit as usize,
+            false => 0,
+        };
+        let other = !((flags::READ | flags::WRITE | flags::EXEC) as usize);
+        let protection = self.flags() & other
+            | flags::SHARED as usize
+            | bits(Rights::READ, flags::READ)
+            | bits(Rights::WRITE, flags::WRITE)
+            | bits(Rights::EXEC, flags::EXEC);
+        // SAFETY: 1. by the type invariant the VMA is valid, locked, VM_PFNMAP
+        // and not copy-on-write (`prepare`), which is what the function asserts;
+        // 2. the address lies in it (checked); 3. a `Frame` may be mapped.
+        unsafe {
+            let start = (*self.vma()).__bindgen_anon_1.__bindgen_anon_1.vm_start;
+            let at = start + ((page - window.start) << PAGE_SHIFT) as usize;
+            let protection = bindings::vm_get_page_prot(protection as _);
+            Outcome::from_raw(bindings::vmf_insert_pfn_prot(self.vma(), at, frame.0, protection))
+        }
+    }
+
+    /// Maps the 2 MiB around the fault, or makes them writable if they are mapped.
+    /// Their protection is that of the mapping, with or without writing.
+    pub(crate) fn insert_huge(&mut self, frame: Frame, write: bool) -> Outcome {
+        if frame.0 % HUGE_PAGES as usize != 0 || self.huge_page().is_none() {
+            return Outcome::Smaller;
+        }
+        // SAFETY: as above, and the 2 MiB lie in the VMA (checked); the frame is
+        // the first of 512 (`Pmem::frame` gives out such only of whole runs).
+        Outcome::from_raw(unsafe { super::bindings::vmf_insert_pfn_pmd(self.vmf, frame.0, write) })
+    }
+}
+
+/// Sets a mapping up so that `A` answers its faults.
+pub(super) fn prepare<A: Answers>(description: &mut bindings::vm_area_desc) -> Result {
+    let Some(word) = description.vma_flags.__vma_flags.first_mut() else { return Err(EINVAL) };
+    // A private mapping would be given copies behind our back.
+    if *word as u64 & flags::MAYSHARE as u64 == 0 {
+        return Err(EINVAL);
+    }
+    *word |= (flags::PFNMAP | flags::IO | flags::DONTCOPY | flags::DONTEXPAND | flags::DONTDUMP)
+        as usize;
+    description.vm_ops = Table::<A>::OPERATIONS;
+    Ok(())
+}
+
+/// Whether a VMA is one whose faults `A` answers.
+pub(super) fn is_answered_by<A: Answers>(vma: *const bindings::vm_area_struct) -> bool {
+    // SAFETY: the caller has it locked, or its mmap lock.
+    unsafe { (*vma).vm_ops == Table::<A>::OPERATIONS as *const _ }
+}
+
+/// The operations of a mapping that `A` answers for.
+struct Table<A>(PhantomData<A>);
+
+impl<A: Answers> Table<A> {
+    const OPERATIONS: &'static bindings::vm_operations_struct = &bindings::vm_operations_struct {
+        fault: Some(Self::fault),
+        huge_fault: Some(Self::huge_fault),
+        pfn_mkwrite: Some(Self::upgrade),
+        mprotect: Some(Self::mprotect),
+        mremap: Some(Self::mremap),
+        ..pin_init::zeroed()
+    };
+
+    /// # Safety
+    ///
+    /// `vmf` must be what the kernel called one of these with.
+    unsafe fn answer(vmf: *mut bindings::vm_fault, upgrade: bool, huge: bool) -> bindings::vm_fault_t {
+        // INVARIANT: as the caller promises; `prepare` set this very function up.
+        let mut fault = Fault { vmf, upgrade, _call: PhantomData };
+        // SAFETY: the VMA holds the file, and its private data is an `A` as long
+        // as it is open (`Answers`).
+        let answerer = unsafe { &*(*(*fault.vma()).vm_file).private_data.cast::<A>() };
+        answerer.answer(&mut fault, huge).raw()
+    }
+
+    unsafe extern "C" fn fault(vmf: *mut bindings::vm_fault) -> bindings::vm_fault_t {
+        // SAFETY: called by the kernel.
+        unsafe { Self::answer(vmf, false, false) }
+    }
+
+    unsafe extern "C" fn huge_fault(
+        vmf: *mut bindings::vm_fault,
+        order: kernel::ffi::c_uint,
+    ) -> bindings::vm_fault_t {
+        if order != 9 {
+            return Outcome::Smaller.raw();
+        }
+        // SAFETY: called by the kernel.
+        unsafe { Self::answer(vmf, false, true) }
+    }
+
+    unsafe extern "C" fn upgrade(vmf: *mut bindings::vm_fault) -> bindings::vm_fault_t {
+        // SAFETY: called by the kernel.
+        unsafe { Self::answer(vmf, true, false) }
+    }
+
+    /// Another protection would be given to pages that are mapped, without a
+    /// question to us.
+    unsafe extern "C" fn mprotect(
+        _: *mut bindings::vm_area_struct,
+        _: usize,
+        _: usize,
+        _: usize,
+    ) -> kernel::ffi::c_int {
+        EACCES.to_errno()
+    }
+
+    /// Pages that are mapped would move to where they were not asked for.
+    unsafe extern "C" fn mremap(_: *mut bindings::vm_area_struct) -> kernel::ffi::c_int {
+        EINVAL.to_errno()
+    }
+}

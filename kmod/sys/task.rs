@@ -1,0 +1,97 @@
+// SPDX-License-Identifier: GPL-2.0
+//! The thread that calls: who it is, its memory, and whether it may go on.
+
+use super::device::MapRequest;
+use core::sync::atomic::{AtomicU64, Ordering};
+use kernel::{
+    bindings, current,
+    error::code::*,
+    mm::Mm,
+    prelude::*,
+    sync::aref::ARef,
+    uaccess::{UserPtr, UserSlice},
+};
+
+/// The thread's number, in the first namespace.
+pub(crate) fn thread() -> i32 {
+    current!().pid()
+}
+
+/// A memory map, to tell it from others. It is kept from being used again for
+/// another, not from ending.
+pub(crate) struct Owner(Option<ARef<Mm>>);
+
+impl Owner {
+    pub(crate) fn current() -> Self {
+        Self(current!().mm().map(|mm| ARef::from(&**mm)))
+    }
+
+    pub(crate) fn is_current(&self) -> bool {
+        let now = current!().mm().map(|mm| mm.as_raw());
+        now.is_some() && now == self.0.as_ref().map(|mm| mm.as_raw())
+    }
+
+    pub(crate) fn is(&self, request: &MapRequest<'_>) -> bool {
+        self.0.as_ref().is_some_and(|mm| mm.as_raw() == request.mm())
+    }
+}
+
+/// Bytes of the calling program, to be copied in or out: nothing else is ever
+/// done with them.
+pub(crate) struct UserBytes {
+    address: usize,
+    len: usize,
+}
+
+impl UserBytes {
+    pub(crate) fn new(address: usize, len: usize) -> Self {
+        Self { address, len }
+    }
+
+    fn slice(&self) -> UserSlice {
+        UserSlice::new(UserPtr::from_addr(self.address), self.len)
+    }
+
+    /// Copies the first bytes in, as many as `into` has.
+    pub(crate) fn read(&self, into: &mut [u8]) -> Result {
+        self.slice().reader().read_slice(into)
+    }
+
+    /// Copies to the first bytes.
+    pub(crate) fn write(&self, from: &[u8]) -> Result {
+        self.slice().writer().write_slice(from)
+    }
+}
+
+/// Lets others run; an error if the thread has a signal to see to.
+pub(crate) fn may_go_on() -> Result {
+    // SAFETY: called where sleeping is allowed, with no spinlock held.
+    unsafe { bindings::might_resched() };
+    match current!().signal_pending() {
+        true => Err(EINTR),
+        false => Ok(()),
+    }
+}
+
+/// Bytes that nobody can guess.
+pub(crate) fn random() -> [u8; 16] {
+    let mut bytes = [0; 16];
+    // SAFETY: 16 bytes, and they are ours.
+    unsafe { bindings::get_random_bytes(bytes.as_mut_ptr().cast(), bytes.len()) };
+    bytes
+}
+
+/// Whether there may be another line in the log: ten in five seconds.
+pub(crate) fn may_log() -> bool {
+    static WINDOW: AtomicU64 = AtomicU64::new(0);
+    static LINES: AtomicU64 = AtomicU64::new(0);
+    // SAFETY: a word that only grows; any value that was ever there is good.
+    let now = unsafe { core::ptr::addr_of!(bindings::jiffies).read_volatile() } as u64;
+    let start = WINDOW.load(Ordering::Relaxed);
+    if now.wrapping_sub(start) > 5 * bindings::CONFIG_HZ as u64
+        && WINDOW.compare_exchange(start, now, Ordering::Relaxed, Ordering::Relaxed).is_ok()
+    {
+        LINES.store(0, Ordering::Relaxed);
+    }
+    LINES.fetch_add(1, Ordering::Relaxed) < 10
+}

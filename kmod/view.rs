@@ -1,0 +1,286 @@
+// SPDX-License-Identifier: GPL-2.0
+//! Views in use: [`View`], one for each view object that somebody has a
+//! descriptor of, with one set of translations for all who map it.
+//!
+//! A slot that was touched is *bound* to an object. The slots bound to one
+//! object are a list that goes through the views' own tables ([`Link`]), so
+//! that binding allocates nothing: it happens in a fault. The lists say where
+//! pages have to be taken out when the object changes. All of it is guarded by
+//! the space's lock.
+
+use crate::{
+    error::{Refusal, Result},
+    live::Live,
+    sys::{Mapping, Pmem},
+};
+use kernel::prelude::*;
+use twz_abi::{
+    view::{ENTRY_SIZE, MAX_SLOTS},
+    ViewEntry, PAGE, SLOT_PAGES,
+};
+use twz_core::{Media, RecordNo, Store, Translation};
+use zerocopy::FromZeros as _;
+
+/// Entries in a page.
+const PER_PAGE: u32 = (PAGE / ENTRY_SIZE) as u32;
+
+/// Most views that can be in use.
+const MAX_VIEWS: usize = 1 << 17;
+
+/// A slot of a view, or the end of a list.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Link(u32);
+
+impl Link {
+    pub(crate) const END: Self = Self(0);
+
+    fn new(place: Place) -> Self {
+        Self((place.view * MAX_SLOTS + place.slot) + 1)
+    }
+
+    fn place(self) -> Option<Place> {
+        let at = self.0.checked_sub(1)?;
+        Some(Place { view: at / MAX_SLOTS, slot: at % MAX_SLOTS })
+    }
+}
+
+/// A slot of a view.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Place {
+    pub view: u32,
+    pub slot: u32,
+}
+
+/// What a slot is bound to.
+#[derive(Clone, Copy)]
+struct Binding {
+    /// Record + 1, or 0.
+    record: u32,
+    next: Link,
+    previous: Link,
+}
+
+impl Binding {
+    const NONE: Self = Self { record: 0, next: Link::END, previous: Link::END };
+}
+
+/// A view in use.
+pub(crate) struct View {
+    /// The view object.
+    pub record: RecordNo,
+    /// Who maps it, for taking pages out.
+    pub mapping: Mapping,
+    /// Descriptors that show it.
+    files: u32,
+    slots: KVVec<Binding>,
+    /// The pool page of each page of entries, or 0 if it was not looked up yet.
+    pages: KVVec<u64>,
+}
+
+/// All views in use.
+pub(crate) struct Views {
+    views: KVVec<Option<KBox<View>>>,
+    count: usize,
+}
+
+impl Views {
+    pub(crate) const fn new() -> Self {
+        Self { views: KVVec::new(), count: 0 }
+    }
+
+    /// How many there are.
+    pub(crate) fn count(&self) -> usize {
+        self.count
+    }
+
+    pub(crate) fn get(&self, view: u32) -> Option<&View> {
+        self.views.get(view as usize)?.as_deref()
+    }
+
+    fn get_mut(&mut self, view: u32) -> Option<&mut View> {
+        self.views.get_mut(view as usize)?.as_deref_mut()
+    }
+
+    /// Every view in use.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &View> {
+        self.views.iter().filter_map(|view| view.as_deref())
+    }
+
+    /// A descriptor more shows the view object `r`, which has `size` bytes.
+    /// Returns the view's index.
+    pub(crate) fn open(&mut self, live: &mut Live, r: RecordNo, size: u64) -> Result<u32> {
+        if let Some(index) = live.get(r).view.checked_sub(1) {
+            if let Some(view) = self.get_mut(index) {
+                view.files += 1;
+                return Ok(index);
+            }
+        }
+        let slots = (size / ENTRY_SIZE).min(MAX_SLOTS as u64) as usize;
+        let index = match self.views.iter().position(|place| place.is_none()) {
+            Some(index) => index,
+            None if self.views.len() < MAX_VIEWS => {
+                self.views.push(None, GFP_KERNEL)?;
+                self.views.len() - 1
+            }
+            None => return Err(ENFILE.into()),
+        };
+        let mut view = View {
+            record: r,
+            mapping: Mapping::new()?,
+            files: 1,
+            slots: KVVec::new(),
+            pages: KVVec::new(),
+        };
+        view.slots.resize(slots, Binding::NONE, GFP_KERNEL)?;
+        view.pages.resize(slots.div_ceil(PER_PAGE as usize), 0, GFP_KERNEL)?;
+        let view = KBox::new(view, GFP_KERNEL)?;
+        if let Some(place) = self.views.get_mut(index) {
+            *place = Some(view);
+            self.count += 1;
+        }
+        live.hold(r);
+        if let Some(entry) = live.get_mut(r) {
+            entry.view = index as u32 + 1;
+        }
+        Ok(index as u32)
+    }
+
+    /// A descriptor less. The last one unbinds all slots and returns what is to
+    /// be freed once the lock is let go.
+    pub(crate) fn close(&mut self, live: &mut Live, index: u32) -> Option<KBox<View>> {
+        let view = self.get_mut(index)?;
+        view.files -= 1;
+        if view.files != 0 {
+            return None;
+        }
+        let slots = view.slots.len() as u32;
+        for slot in 0..slots {
+            self.unbind(live, Place { view: index, slot });
+        }
+        let view = self.views.get_mut(index as usize)?.take()?;
+        self.count -= 1;
+        if let Some(entry) = live.get_mut(view.record) {
+            entry.view = 0;
+        }
+        live.release(view.record);
+        Some(view)
+    }
+
+    /// What a slot is bound to.
+    pub(crate) fn bound(&self, place: Place) -> Option<RecordNo> {
+        let binding = self.get(place.view)?.slots.get(place.slot as usize)?;
+        binding.record.checked_sub(1).map(RecordNo)
+    }
+
+    /// Binds a slot that is not bound.
+    pub(crate) fn bind(&mut self, live: &mut Live, place: Place, r: RecordNo) {
+        let link = Link::new(place);
+        let first = live.get(r).bound;
+        let Some(binding) = self.binding(place) else { return };
+        *binding = Binding { record: r.0 + 1, next: first, previous: Link::END };
+        if let Some(next) = first.place().and_then(|place| self.binding(place)) {
+            next.previous = link;
+        }
+        if let Some(entry) = live.get_mut(r) {
+            entry.bound = link;
+        }
+        live.hold(r);
+    }
+
+    /// Makes a slot be bound to nothing. Its pages are to be taken out first.
+    pub(crate) fn unbind(&mut self, live: &mut Live, place: Place) {
+        let Some(binding) = self.binding(place) else { return };
+        let Binding { record, next, previous } = core::mem::replace(binding, Binding::NONE);
+        let Some(r) = record.checked_sub(1).map(RecordNo) else { return };
+        if let Some(after) = next.place().and_then(|place| self.binding(place)) {
+            after.previous = previous;
+        }
+        match previous.place() {
+            Some(before) => {
+                if let Some(before) = self.binding(before) {
+                    before.next = next;
+                }
+            }
+            None => {
+                if let Some(entry) = live.get_mut(r) {
+                    entry.bound = next;
+                }
+            }
+        }
+        live.release(r);
+    }
+
+    /// Visits every slot that is bound to the object whose list begins at `first`.
+    pub(crate) fn each_bound(&self, first: Link, mut visit: impl FnMut(&View, u32)) {
+        let mut link = first;
+        while let Some(place) = link.place() {
+            let Some(view) = self.get(place.view) else { return };
+            visit(view, place.slot);
+            let Some(binding) = view.slots.get(place.slot as usize) else { return };
+            link = binding.next;
+        }
+    }
+
+    /// Forgets where the entries of a view are: its object's pages have moved.
+    pub(crate) fn forget_pages(&mut self, index: u32) {
+        if let Some(view) = self.get_mut(index) {
+            view.pages.iter_mut().for_each(|page| *page = 0);
+        }
+    }
+
+    /// Looks up where the entry of a slot is. Returns whether there is one at all.
+    pub(crate) fn find_page(&mut self, store: &Store<Pmem>, place: Place) -> Result<bool> {
+        let Some(view) = self.get_mut(place.view) else { return Ok(false) };
+        let page = (place.slot / PER_PAGE) as usize;
+        let Some(known) = view.pages.get_mut(page) else { return Ok(false) };
+        let found = store.translate_in(&store.stat(view.record)?, 1 + page as u64)?;
+        let Translation::Page { pool_page, .. } = found else { return Ok(false) };
+        *known = pool_page;
+        Ok(true)
+    }
+
+    fn binding(&mut self, place: Place) -> Option<&mut Binding> {
+        self.get_mut(place.view)?.slots.get_mut(place.slot as usize)
+    }
+}
+
+impl View {
+    /// How many slots it has.
+    pub(crate) fn slots(&self) -> u32 {
+        self.slots.len() as u32
+    }
+
+    /// How many of them are bound.
+    pub(crate) fn bound(&self) -> usize {
+        self.slots.iter().filter(|binding| binding.record != 0).count()
+    }
+
+    /// The entry of a slot, copied out: an allegation. `None` if it is not known
+    /// where it is ([`Views::find_page`]).
+    pub(crate) fn entry(&self, media: &Pmem, slot: u32) -> Result<Option<ViewEntry>> {
+        let Some(&page) = self.pages.get((slot / PER_PAGE) as usize) else {
+            return Ok(Some(ViewEntry::default()));
+        };
+        if page == 0 {
+            return Ok(None);
+        }
+        let at = page * PAGE + (slot % PER_PAGE) as u64 * ENTRY_SIZE;
+        // Programs store the word last, and clear it first: an entry whose word
+        // is the same before and after is whole.
+        let mut entry = ViewEntry::new_zeroed();
+        for _ in 0..8 {
+            let mut word = [0; 8];
+            media.read(at + 16, &mut word).map_err(twz_core::StoreError::from)?;
+            media.read(at, entry.as_mut_bytes()).map_err(twz_core::StoreError::from)?;
+            if entry.word == u64::from_le_bytes(word) {
+                return Ok(Some(entry));
+            }
+        }
+        Err(Refusal::new(EAGAIN, twz_abi::reason::BAD_VIEW))
+    }
+
+    /// Takes out pages of a slot, for all who map the view.
+    pub(crate) fn zap(&self, slot: u32, pages: core::ops::Range<u64>) {
+        self.mapping.zap(slot as u64 * SLOT_PAGES + pages.start, pages.end - pages.start);
+    }
+}
