@@ -118,6 +118,17 @@ fn pool() -> Option<Pool> {
     Some(Pool { objects: info.objects, free_pages: info.free_pages })
 }
 
+/// Makes what tests share and what stays: an object that nobody can delete, and
+/// the first page of the root directory.
+fn prime() {
+    if sys::open_device().is_ok() {
+        let session = sys::Session::open();
+        crate::suites::objects::undeletable(&session);
+        let _ = session.mkdir(b"/prime");
+        let _ = session.rmdir(b"/prime");
+    }
+}
+
 /// The bits of the kernel's taint that say it found itself in the wrong: an
 /// Oops, a bad page, a warning, a lockup.
 fn wrongs() -> u64 {
@@ -129,6 +140,7 @@ fn wrongs() -> u64 {
 /// Runs tests, prints KTAP, and says whether all is well.
 pub fn run(suites: &[&Suite], options: &Options) -> bool {
     process::adopt_orphans();
+    prime();
     let wanted: Vec<(&Suite, &Test)> = suites
         .iter()
         .flat_map(|suite| suite.tests.iter().map(move |test| (*suite, test)))

@@ -7,8 +7,10 @@
 
 mod commands;
 mod errno;
+mod file;
 mod ktap;
 mod map;
+mod module;
 mod options;
 mod paths;
 mod probe;
@@ -28,6 +30,9 @@ fn main() -> ExitCode {
     let words: Vec<&str> = options.words.iter().map(String::as_str).collect();
     if let ["child-execed", fd] = words[..] {
         return code(fd.parse().map_or(2, suites::session::execed) == 0);
+    }
+    if let ["child-reads", address] = words[..] {
+        return code(address.parse().map_or(2, suites::memory::execed) == 0);
     }
     let mut chosen = Vec::new();
     for word in words {

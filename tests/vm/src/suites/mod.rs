@@ -1,11 +1,38 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! The suites, by name.
 
+pub mod attacks;
+pub mod copies;
+pub mod files;
+pub mod life;
+pub mod memory;
+pub mod names;
+pub mod objects;
+pub mod rights;
 pub mod session;
+pub mod views;
+pub mod wait;
 
-use crate::ktap::Suite;
+use crate::ktap::{Suite, Test};
 
-const SUITES: &[Suite] = &[Suite { name: "session", tests: session::TESTS, tidy: true }];
+/// A suite that leaves the pool as it found it.
+const fn tidy(name: &'static str, tests: &'static [Test]) -> Suite {
+    Suite { name, tests, tidy: true }
+}
+
+const SUITES: &[Suite] = &[
+    tidy("session", session::TESTS),
+    tidy("objects", objects::TESTS),
+    tidy("names", names::TESTS),
+    tidy("views", views::TESTS),
+    tidy("copies", copies::TESTS),
+    tidy("life", life::TESTS),
+    tidy("rights", rights::TESTS),
+    tidy("attacks", attacks::TESTS),
+    tidy("memory", memory::TESTS),
+    tidy("wait", wait::TESTS),
+    tidy("files", files::TESTS),
+];
 
 /// The suites that a word means: one, or all.
 pub fn named(word: &str) -> Vec<&'static Suite> {
