@@ -1,0 +1,115 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! Recovery itself: what is cut is the opening that replays a journal, after a
+//! power cut that left the newest transaction sealed and none of it in place.
+
+use twz_abi::journal::JOURNAL_MAGIC;
+use twz_core::{Mode, Store};
+
+use super::{Case, Op, Run, SMALL, Source, create, furnish, furnished, id, identity};
+use crate::{
+    image::Image,
+    model::Pending,
+    store::Promise::Whole,
+    trace::{Event, Recorder},
+};
+
+/// The image a cut leaves right after the last fence of `op`, the one that
+/// commits, if of what that made durable all survives that `keep` says.
+fn cut_at_the_seal(setup: Op, op: Op, keep: impl Fn(&Image, u32) -> bool) -> Vec<u64> {
+    let mut store = furnished(SMALL, setup);
+    let words = store.media().words().to_vec();
+    op(&mut store).expect("the operation of a case succeeds");
+    let events = store.into_media().events;
+    let last = events.iter().rposition(|e| matches!(e, Event::Fence { .. }));
+    let (mut image, mut old) = (Image::new(words, 1), Vec::new());
+    let mut pending = Pending::<1>::new(image.words().len());
+    for event in &events[..=last.expect("an operation has a fence")] {
+        match *event {
+            Event::Store { word, value, .. } => drop(pending.store(&image, word, value)),
+            Event::Flush { first, end, .. } => pending.flush(first, end),
+            Event::Fence { .. } => {
+                old.clear();
+                pending.fence(&mut image, &mut old);
+            }
+            Event::Done => {}
+        }
+    }
+    for (word, value) in old {
+        if !keep(&image, word) {
+            image.set(word, value);
+        }
+    }
+    image.words().to_vec()
+}
+
+fn sealed(setup: Op, op: Op) -> Vec<u64> {
+    cut_at_the_seal(setup, op, |_, _| true)
+}
+
+/// A `create` after a `bind` whose record in the journal lacks one word, that
+/// the record of the `create` has too: it must not bring the `bind` back.
+fn after_a_torn_bind() -> Run {
+    let names: Op = |s| {
+        create(s, 1, 100)?;
+        s.bind(b"/one", id(1), false)?;
+        // So that recovery has nothing to finish, and writes no record itself.
+        create(s, 2, 100)?;
+        let r = s.delete(id(2))?;
+        s.reclaim(r)
+    };
+    let bind: Op = |s| s.bind(b"/two", id(1), false).map(|_| ());
+    let is_header = |image: &Image, word: u32| image.word(word - 1) == JOURNAL_MAGIC;
+    let words = cut_at_the_seal(names, bind, |image, word| !is_header(image, word));
+    let mut store = Store::open(Recorder::new(words), Mode::ReadWrite).expect("a cut store opens");
+    store.sync().expect("memory does not fail");
+    store.media_mut().events.clear();
+    let words = store.media().words().to_vec();
+    CREATE(&mut store).expect("there is room");
+    store.media_mut().done();
+    let images = vec![words.clone(), store.media().words().to_vec()];
+    Run { words, events: store.into_media().events, images }
+}
+
+fn replayed(words: Vec<u64>) -> Run {
+    let store = Store::open(Recorder::new(words.clone()), Mode::ReadWrite);
+    let mut media = store.expect("a cut store opens").into_media();
+    media.done();
+    let images = vec![words.clone(), media.words().to_vec()];
+    Run { words, events: media.events, images }
+}
+
+const CREATE: Op = |s| create(s, 5, 1).map(|_| ());
+
+/// The cases.
+pub const CASES: &[Case] = &[
+    Case::new("create", "create_after_a_torn_bind", Whole, Source::Own(after_a_torn_bind)),
+    Case::new(
+        "replay",
+        "replay_a_create",
+        Whole,
+        Source::Own(|| replayed(sealed(furnish, CREATE))),
+    ),
+    Case::new(
+        "replay",
+        "replay_a_mkdir",
+        Whole,
+        Source::Own(|| replayed(sealed(furnish, |s| s.mkdir(b"/a", &identity(9)).map(|_| ())))),
+    ),
+    Case::new(
+        "replay",
+        "replay_a_delete",
+        Whole,
+        Source::Own(|| replayed(sealed(furnish, |s| s.delete(id(1)).map(|_| ())))),
+    ),
+    Case::new(
+        "replay",
+        "replay_a_shrink",
+        Whole,
+        Source::Own(|| {
+            replayed(sealed(furnish, |s| {
+                let r = s.find(id(1))?;
+                s.resize(r, 100)
+            }))
+        }),
+    ),
+];

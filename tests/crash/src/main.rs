@@ -1,0 +1,169 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! The crash model: `twz-crash [PART...]`.
+//!
+//! A run of the store is recorded as stores, flushes and fences (`trace`); what
+//! a power cut can leave of it is defined (`model`), gone through (`enumerate`)
+//! and recovered by the real recovery, which is judged (`drive`, `store`) and
+//! cut in turn. `README.md` beside this crate says what is counted, and how to
+//! read the output.
+
+mod cases;
+mod drive;
+mod enumerate;
+mod image;
+mod model;
+mod random;
+mod report;
+mod store;
+mod suite;
+mod trace;
+
+use std::{path::PathBuf, process::ExitCode, time::Instant};
+
+use clap::{Parser, ValueEnum};
+use report::grouped;
+use serde_json::json;
+
+/// Which part of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Part {
+    /// Every operation of the store, cut everywhere.
+    Store,
+}
+
+/// Plays power cuts.
+#[derive(Parser)]
+#[command(name = "twz-crash")]
+struct Arguments {
+    /// What to do; all of it if nothing is said.
+    parts: Vec<Part>,
+    /// Does what `make crash` does, and not what `make test` does.
+    #[arg(long)]
+    long: bool,
+    /// About how many states of the store there are to be.
+    #[arg(long)]
+    states: Option<u64>,
+    /// Where the random numbers begin.
+    #[arg(long, default_value_t = 5)]
+    seed: u64,
+    /// Only cases whose name has this in it.
+    #[arg(long)]
+    case: Option<String>,
+    /// Which images there are.
+    #[arg(long, value_enum, default_value = "words")]
+    model: model::Model,
+    /// How many threads; as many as there are processors if nothing is said.
+    #[arg(long)]
+    jobs: Option<usize>,
+    /// Where to write what was counted.
+    #[arg(long)]
+    json: Option<PathBuf>,
+}
+
+impl Arguments {
+    fn wants(&self, part: Part) -> bool {
+        self.parts.is_empty() || self.parts.contains(&part)
+    }
+
+    fn jobs(&self) -> usize {
+        self.jobs.unwrap_or_else(|| std::thread::available_parallelism().map_or(1, |n| n.get()))
+    }
+
+    fn picks(&self, name: &str) -> bool {
+        self.case.as_ref().is_none_or(|only| name.contains(only.as_str()))
+    }
+}
+
+/// Tests that passed, and those that failed.
+#[derive(Default)]
+struct Score {
+    passed: u64,
+    failed: u64,
+    report: serde_json::Map<String, serde_json::Value>,
+}
+
+impl Score {
+    fn count(&mut self, name: &str, good: bool) {
+        println!("test {name} ... {}", if good { "ok" } else { "FAILED" });
+        *(if good { &mut self.passed } else { &mut self.failed }) += 1;
+    }
+}
+
+fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    // A panic of what is judged is a finding, told with all others.
+    std::panic::set_hook(Box::new(|_| {}));
+    let mut score = Score::default();
+    println!("seed {}, {:?}", arguments.seed, arguments.model);
+    if arguments.wants(Part::Store) {
+        store_part(&arguments, &mut score);
+    }
+    if let Some(path) = &arguments.json {
+        score.report.insert("seed".to_owned(), json!(arguments.seed));
+        if let Err(error) = report::write(path, &serde_json::Value::Object(score.report)) {
+            println!("{}: {error}", path.display());
+            score.failed += 1;
+        }
+    }
+    let result = if score.failed == 0 && score.passed != 0 { "ok" } else { "FAILED" };
+    println!(
+        "\ntest result: {result}. {} passed; {} failed; 0 ignored",
+        score.passed, score.failed
+    );
+    match result {
+        "ok" => ExitCode::SUCCESS,
+        _ => ExitCode::FAILURE,
+    }
+}
+
+fn store_part(arguments: &Arguments, score: &mut Score) {
+    let mut cases = cases::all();
+    cases.retain(|case| arguments.picks(case.name));
+    let states = arguments.states.unwrap_or(if arguments.long { 300_000_000 } else { 10_000_000 });
+    let plan = suite::Plan {
+        model: arguments.model,
+        seed: arguments.seed,
+        // Some are come to twice, and do not count.
+        states: states + states / 20,
+        jobs: arguments.jobs(),
+    };
+    let start = Instant::now();
+    let outcomes = suite::run(&cases, plan, &|outcome| {
+        if arguments.long {
+            let all = grouped(outcome.tally.all());
+            println!("{:40} {all:>13} states in {:.0?}", outcome.case.name, outcome.took);
+        }
+    });
+    report::table(&outcomes);
+    let took = start.elapsed();
+    for outcome in &outcomes {
+        if let Some((broken, at)) = &outcome.tally.first {
+            println!("{}: {}: {}\n    {at}", outcome.case.name, broken.invariant, broken.text);
+        }
+        score.count(&format!("store::{}", outcome.case.name), outcome.tally.violations == 0);
+    }
+    let (_, total) = report::sums(&outcomes);
+    let rate = total.all() as f64 / took.as_secs_f64();
+    println!(
+        "store: {} crash states, {} violations, everything looked at in {}; {:.0?}, {} a second",
+        grouped(total.all()),
+        total.violations,
+        grouped(total.looked),
+        took,
+        grouped(rate as u64),
+    );
+    // Fewer than asked for is no pass, unless only some cases were asked for.
+    if arguments.case.is_none() {
+        score.count("store::as_many_states_as_asked_for", total.all() >= states);
+    }
+    score.report.insert(
+        "store".to_owned(),
+        json!({
+            "model": format!("{:?}", arguments.model),
+            "states": total.all(),
+            "violations": total.violations,
+            "seconds": took.as_secs_f64(),
+            "cases": outcomes.iter().map(report::case).collect::<Vec<_>>(),
+        }),
+    );
+}
