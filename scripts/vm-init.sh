@@ -1,8 +1,8 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT OR Apache-2.0
 # The first program in the virtual machine (vm.sh), run by busybox: mounts what a
-# Linux has mounted, makes /dev/pmem0 fit for DAX, loads twz.ko, and runs either
-# a shell on the console or the command that vm.sh was given.
+# Linux has mounted, makes /dev/pmem0 fit for DAX and a pool on it, loads twz.ko,
+# and runs a shell on the console or the command that vm.sh was given.
 # shellcheck disable=SC3040 # busybox has it
 set -euo pipefail
 # How it was asked for: TWZ_COMMAND (empty: a shell), TWZ_LOAD, TWZ_MODULE_ARGS, TWZ_FSDAX.
@@ -78,9 +78,14 @@ for disk in /sys/block/pmem*; do
     case $space in namespace*) fsdax "$space" "$(basename "$disk")" ;; esac
 done
 
+# The module serves a pool that is there already.
+begins=$(head -c 8 /dev/pmem0 2>/dev/null | tr -d '\0' || true)
+if [ -z "$begins" ] && [ "$TWZ_FSDAX" = yes ] && command -v twz >/dev/null; then
+    twz --quiet --pool /dev/pmem0 pool init --image >/dev/kmsg 2>&1 || say "no pool on /dev/pmem0"
+fi
 if [ "$TWZ_LOAD" = yes ]; then
     # shellcheck disable=SC2086 # a list of NAME=VALUE words
-    insmod /lib/modules/twz.ko $TWZ_MODULE_ARGS
+    insmod /lib/modules/twz.ko $TWZ_MODULE_ARGS || say "twz.ko did not load"
 fi
 
 cd /tmp

@@ -13,7 +13,7 @@
 #   --nvdimm IMAGE      its persistent memory, kept (run: a fresh one, thrown away)
 #   --nvdimm-size MIB   of a new image, 512
 #   --reset             begin with a new image
-#   --raw               leave a new image without DAX
+#   --raw               leave a new image without DAX, and without a pool
 #   --second MIB        a second /dev/pmemN, of plain memory (memmap=)
 #   --pull-plug LINE    kill the machine when it prints this line (exit 0)
 #   --timeout SECONDS   120
@@ -97,6 +97,8 @@ for one in "${add[@]}"; do
     [[ -e $from ]] || die "no file $from"
     files+=("$from=$to")
 done
+# The command makes the pool that the module serves.
+"${CARGO:-cargo}" build --quiet --release -p twzd >&2 || say "twz does not build, going on with what there is of it"
 twz=${CARGO_TARGET_DIR:-target}/release/twz
 [[ ! -x $twz ]] || files+=("$twz=/bin/twz")
 if ((${#command[@]})) && [[ -f $(at "${command[0]}") ]]; then
