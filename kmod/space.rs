@@ -29,7 +29,7 @@ use crate::{
 use core::ops::Range;
 use kernel::prelude::*;
 use twz_abi::{superblock::CONTROL_MAGIC, ObjectId, ObjectRecord, Rights, SLOT_PAGES};
-use twz_core::{Mode, RecordNo, Store, StoreError};
+use twz_core::{geometry::Geometry, Mode, RecordNo, Store, StoreError};
 
 /// A pool in service.
 #[pin_data]
@@ -67,14 +67,16 @@ impl Space {
     /// Opens the pool on a medium.
     pub(crate) fn open(media: Pmem, read_only: bool) -> Result<Pin<KBox<Self>>> {
         let mode = if read_only { Mode::ReadOnly } else { Mode::ReadWrite };
-        let store = Store::open(media, mode).map_err(|error| {
+        let said = |error| {
             pr_err!("the pool cannot be used: {}\n", format_args!("{error}"));
             if let StoreError::Format(twz_abi::FormatError::Magic { .. }) = error {
                 pr_err!("nothing was formatted: make a pool with 'twz pool init --image DEVICE'\n");
             }
             Refusal::from(error)
-        })?;
-        let store = KBox::new(store, GFP_KERNEL)?;
+        };
+        let geometry = Geometry::load(&media).map_err(said)?;
+        let mut store = closed(media, geometry, mode)?;
+        store.start().map_err(said)?;
         let geometry = store.geometry();
         let (pool_id, pages) = (geometry.pool_id, geometry.pages);
         let state = State {
@@ -231,6 +233,13 @@ impl Control {
     pub(crate) fn bump_names(&self) {
         self.0.add(2, 1);
     }
+}
+
+/// The store, where it is to stay. A function of its own, so that what it needs of
+/// the stack is given back before anything deep is done.
+#[inline(never)]
+fn closed(media: Pmem, geometry: Geometry, mode: Mode) -> Result<KBox<Store<Pmem>>> {
+    Ok(KBox::new(Store::closed(media, geometry, mode), GFP_KERNEL)?)
 }
 
 /// Pages that one step of [`Space::give_back`] takes.

@@ -82,9 +82,38 @@ impl<M: Media> Store<M> {
     /// Opens the store on `media`. For writing, a transaction that was cut off
     /// is finished, and objects that were being deleted are gone for good. This
     /// looks at no more objects than that.
-    pub fn open(mut media: M, mode: Mode) -> Result<Self> {
+    pub fn open(media: M, mode: Mode) -> Result<Self> {
         let geo = Geometry::load(&media)?;
-        if mode == Mode::ReadWrite && !geo.writable {
+        let mut store = Self::closed(media, geo, mode);
+        store.start()?;
+        Ok(store)
+    }
+
+    /// The store on `media`, whose geometry was loaded from it: closed until
+    /// [`Store::start`]. For who puts it where it is to stay, one copy and no
+    /// more, before anything deep is done: a kernel's stack is small.
+    pub fn closed(media: M, geo: Geometry, mode: Mode) -> Self {
+        let hint = geo.data_page;
+        Self {
+            media,
+            mode,
+            geo,
+            state: PoolState::new_zeroed(),
+            committed: PoolState::new_zeroed(),
+            journal: Journal::new(&geo, 0),
+            txn: Transaction::new(),
+            hint,
+            verified: Verified::new(),
+            stopped: true,
+            changes: 0,
+        }
+    }
+
+    /// Opens a store that is [closed](Store::closed). If it fails, the store
+    /// refuses all changes and knows no objects.
+    pub fn start(&mut self) -> Result<()> {
+        let geo = &self.geo;
+        if self.mode == Mode::ReadWrite && !geo.writable {
             return Err(StoreError::ReadOnly);
         }
         if geo.slot_bytes() < MIN_SLOT {
@@ -94,29 +123,19 @@ impl<M: Media> Store<M> {
                 found,
             }));
         }
-        let newest = match mode {
-            Mode::ReadWrite => recover::replay(&mut media, &geo)?,
-            Mode::ReadOnly => recover::refuse_unfinished(&media, &geo)?,
+        let newest = match self.mode {
+            Mode::ReadWrite => recover::replay(&mut self.media, geo)?,
+            Mode::ReadOnly => recover::refuse_unfinished(&self.media, geo)?,
         };
-        let state = Self::load_state(&media, &geo)?;
         let sequence = newest.map_or(1, |held| held.sequence.wrapping_add(1));
-        let mut store = Self {
-            media,
-            mode,
-            geo,
-            state,
-            committed: state,
-            journal: Journal::new(&geo, sequence),
-            txn: Transaction::new(),
-            hint: geo.data_page,
-            verified: Verified::new(),
-            stopped: false,
-            changes: 0,
-        };
-        if mode == Mode::ReadWrite {
-            store.finish_what_was_cut(newest)?;
+        self.journal = Journal::new(geo, sequence);
+        self.state = Self::load_state(&self.media, geo)?;
+        self.committed = self.state;
+        self.stopped = false;
+        match self.mode {
+            Mode::ReadWrite => self.finish_what_was_cut(newest),
+            Mode::ReadOnly => Ok(()),
         }
-        Ok(store)
     }
 
     /// A number that is another one after anything that can make a record, a
