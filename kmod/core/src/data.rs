@@ -29,7 +29,7 @@ impl<M: Media> Store<M> {
     /// Copies bytes of the object's slot from `at` on. Holes read as zeros; the
     /// meta record is there whether its page is or not.
     pub fn read(&self, r: RecordNo, at: u64, into: &mut [u8]) -> Result<()> {
-        let record = self.live(r)?;
+        let record = self.held(r)?;
         let (mut at, mut into) = (at, into);
         in_slot(at, into.len(), SLOT)?;
         while !into.is_empty() {
@@ -48,32 +48,36 @@ impl<M: Media> Store<M> {
     }
 
     /// Writes bytes of the object's slot from `at` on: within its data, or in
-    /// its FOT. What is there is flushed when this returns, and durable after
-    /// the next [`Store::sync`] or change. If the pool fills up on the way, what
-    /// was written so far stays.
+    /// its FOT, or in the words of its meta record that are the programs' own
+    /// (bounds, heap and generation; see [`Store::set_meta`]). What is there is
+    /// flushed when this returns, and durable after the next [`Store::sync`] or
+    /// change. If the pool fills up on the way, what was written so far stays.
     pub fn write(&mut self, r: RecordNo, at: u64, from: &[u8]) -> Result<()> {
         let record = self.mutable(r)?;
-        self.in_object(&record, at, from.len(), META_START)?;
-        self.transact(|s| s.store_bytes(r, at, from))
+        self.write_to(r, &record, at, from)
     }
 
     /// As [`Store::write`], for who fills an immutable object with the data
     /// that its id covers, and then calls [`Store::verify_content`].
     pub fn fill(&mut self, r: RecordNo, at: u64, from: &[u8]) -> Result<()> {
-        let record = self.live(r)?;
-        if record.flags & meta::flags::IMMUTABLE == 0 {
-            return self.write(r, at, from);
-        }
+        let record = self.held(r)?;
         if record.kind == meta::kind::NAMES {
             return Err(StoreError::Directory { id: record.id });
         }
-        self.in_object(&record, at, from.len(), META_START)?;
+        self.write_to(r, &record, at, from)
+    }
+
+    fn write_to(&mut self, r: RecordNo, record: &ObjectRecord, at: u64, from: &[u8]) -> Result<()> {
+        if at >= META_START && !from.is_empty() {
+            return self.write_meta(r, record, at, from);
+        }
+        self.in_object(record, at, from.len(), META_START)?;
         self.transact(|s| s.store_bytes(r, at, from))
     }
 
     /// Refuses an immutable object whose data are not those its id covers.
     pub fn verify_content(&self, r: RecordNo) -> Result<()> {
-        let record = self.live(r)?;
+        let record = self.held(r)?;
         if record.flags & meta::flags::IMMUTABLE == 0 {
             return Ok(());
         }

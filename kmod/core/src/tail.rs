@@ -27,6 +27,9 @@ use crate::{
 /// Where the meta record is in the tail page.
 const META_AT: u64 = META_START - TAIL_START;
 
+/// Where the words are in the meta record that are the programs' own.
+const OWN_AT: u64 = offset_of!(Meta, bounds) as u64;
+
 /// Pages that `size` bytes of data take.
 pub(crate) const fn pages_for(size: u64) -> u64 {
     size.div_ceil(PAGE)
@@ -57,7 +60,7 @@ impl<M: Media> Store<M> {
     /// The object's meta record. What programs may have written there is
     /// returned as it is.
     pub fn meta(&self, r: RecordNo) -> Result<Meta> {
-        let record = self.live(r)?;
+        let record = self.held(r)?;
         let Some(tail) = self.tail_of(&record)? else { return Ok(meta_of(&record)) };
         let mut meta = Meta::new_zeroed();
         self.media.read(tail * PAGE + META_AT, meta.as_mut_bytes())?;
@@ -68,21 +71,55 @@ impl<M: Media> Store<M> {
     /// FOT pages there are below the tail page (never fewer than before), where
     /// the heap is, and the generation. For who brings an object in; programs use the mapping.
     pub fn set_meta(&mut self, r: RecordNo, fot_pages: u32, heap: u64, gen: u64) -> Result<()> {
-        self.writable()?;
         let record = self.mutable(r)?;
-        let data_pages = pages_for(record.size) as u32;
-        let bounds = Bounds { data_pages, fot_pages };
-        if heap_offset(heap).is_err() {
-            return Err(StoreError::Range { at: heap, len: 64 });
+        let bounds = Bounds { data_pages: pages_for(record.size) as u32, fot_pages }.pack();
+        self.set_own(r, &record, [Some(bounds), Some(heap), Some(gen)])
+    }
+
+    /// Writes bytes of the meta record from slot offset `at` on, as bytes of the
+    /// words that are the programs' own. Words that none are of stay as they are.
+    /// How many pages of data there are is not for anybody to write, and stays.
+    pub(crate) fn write_meta(
+        &mut self,
+        r: RecordNo,
+        record: &ObjectRecord,
+        at: u64,
+        from: &[u8],
+    ) -> Result<()> {
+        let refused = StoreError::Range { at, len: from.len() as u64 };
+        let start = at.checked_sub(META_START + OWN_AT).ok_or(refused)?;
+        let old = self.meta(r)?;
+        let mut own = [old.bounds, old.heap, old.generation];
+        let range = start as usize..(start as usize).saturating_add(from.len());
+        own.as_mut_bytes().get_mut(range.clone()).ok_or(refused)?.copy_from_slice(from);
+        let [bounds, heap, generation] = own;
+        let fot_pages = Bounds::unpack(bounds).fot_pages;
+        let bounds = Bounds { data_pages: pages_for(record.size) as u32, fot_pages }.pack();
+        let written = |i: usize| range.start < 8 * i + 8 && 8 * i < range.end;
+        let own = [(0, bounds), (1, heap), (2, generation)];
+        self.set_own(r, record, own.map(|(i, word)| Some(word).filter(|_| written(i))))
+    }
+
+    /// Sets bounds, heap and generation, each if it is given.
+    fn set_own(&mut self, r: RecordNo, record: &ObjectRecord, own: [Option<u64>; 3]) -> Result<()> {
+        self.writable()?;
+        let [bounds, heap, _] = own;
+        if let Some(at) = heap.filter(|&heap| heap_offset(heap).is_err()) {
+            return Err(StoreError::Range { at, len: 64 });
         }
-        if !bounds.fits() || (fot_pages as u64) < self.fot_pages(&record)? {
-            return Err(StoreError::Range { at: TAIL_START, len: fot_pages as u64 * PAGE });
+        if let Some(bounds) = bounds.map(Bounds::unpack) {
+            if !bounds.fits() || (bounds.fot_pages as u64) < self.fot_pages(record)? {
+                let len = bounds.fot_pages as u64 * PAGE;
+                return Err(StoreError::Range { at: TAIL_START, len });
+            }
         }
         let (tail, _) = self.transact(|s| s.own_page(r, TAIL_PAGE, false))?;
-        let at = tail * PAGE + META_AT;
-        self.put_atomic(at + offset_of!(Meta, bounds) as u64, |_| bounds.pack())?;
-        self.put_atomic(at + offset_of!(Meta, heap) as u64, |_| heap)?;
-        self.put_atomic(at + offset_of!(Meta, generation) as u64, |_| gen)?;
+        let at = tail * PAGE + META_AT + OWN_AT;
+        for (word, at) in own.into_iter().zip((at..).step_by(8)) {
+            if let Some(word) = word {
+                self.put_atomic(at, |_| word)?;
+            }
+        }
         self.sync()
     }
 
@@ -163,6 +200,9 @@ impl<M: Media> Store<M> {
             }
             let found = self.media.compare_exchange(at, old, new(old))?;
             self.changes = self.changes.wrapping_add(1);
+            // The next transaction takes away the one that recovery would mend
+            // this word by, so it must be durable by then.
+            self.txn.fresh = true;
             if found == old {
                 return Ok(self.media.flush(at, 8)?);
             }
@@ -171,3 +211,6 @@ impl<M: Media> Store<M> {
         Err(StoreError::Corrupt { what: "a meta record does not hold still", at })
     }
 }
+
+const _: () = assert!(offset_of!(Meta, heap) as u64 == OWN_AT + 8);
+const _: () = assert!(offset_of!(Meta, generation) as u64 == OWN_AT + 16);

@@ -43,7 +43,7 @@ pub(crate) struct Transaction {
     used: usize,
     records: [(u32, ObjectRecord); RECORDS],
     held: usize,
-    /// Pages were written in place that must be durable before the commit.
+    /// Bytes were written in place that must be durable before the commit.
     pub(crate) fresh: bool,
 }
 
@@ -211,6 +211,16 @@ impl<M: Media> Store<M> {
         Ok(record)
     }
 
+    /// The same of an object that may have been deleted: to who holds it, it is
+    /// there until [`Store::reclaim`].
+    pub(crate) fn held(&self, r: RecordNo) -> Result<ObjectRecord> {
+        let record = self.record(r)?;
+        match record.state {
+            state::LIVE | state::DYING => Ok(record),
+            _ => Err(StoreError::NoRecord { record: r.0 }),
+        }
+    }
+
     /// Sets record `r`; its checksum is made at the commit.
     pub(crate) fn put_record(&mut self, r: RecordNo, record: &ObjectRecord) -> Result<()> {
         let held = self.txn.held;
@@ -247,7 +257,10 @@ impl<M: Media> Store<M> {
 
     /// Forgets the change.
     pub(crate) fn abort(&mut self) {
+        // What was flushed in place is there all the same.
+        let fresh = self.txn.fresh;
         self.txn.clear();
+        self.txn.fresh = fresh;
         self.journal.reset();
         self.state = self.committed;
     }

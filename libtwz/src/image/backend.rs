@@ -7,11 +7,11 @@ use std::{
     time::Duration,
 };
 
-use twz_abi::{DATA_START, META_START, Meta, ObjectId, PAGE, Rights, meta, name::NameEntry};
+use twz_abi::{DATA_START, ObjectId, PAGE, Rights, meta, name::NameEntry};
 use twz_core::{
     Identity, RecordNo, Store, StoreError, ident::ContentHash, names::Binding as Named,
 };
-use zerocopy::{FromZeros as _, IntoBytes as _};
+use zerocopy::FromZeros as _;
 
 use super::{ImageFile, ImagePool};
 use crate::{
@@ -83,27 +83,6 @@ impl ImagePool {
                 each(id, kind)?;
             }
         }
-    }
-
-    /// Writes to the words of the meta record that are the programs' own.
-    fn write_meta(&self, id: ObjectId, offset: u64, from: &[u8]) -> Result<()> {
-        const OWN: std::ops::Range<usize> =
-            std::mem::offset_of!(Meta, bounds)..std::mem::offset_of!(Meta, lock);
-        let start = (offset - META_START) as usize;
-        self.ask("", |store| {
-            let r = store.find(id)?;
-            let mut meta = store.meta(r)?;
-            let range = start..start + from.len();
-            let refused = StoreError::Range { at: offset, len: from.len() as u64 };
-            match meta.as_mut_bytes().get_mut(range.clone()) {
-                Some(part) if OWN.start <= range.start && range.end <= OWN.end => {
-                    part.copy_from_slice(from);
-                }
-                _ => return Err(refused),
-            }
-            let fot_pages = meta::Bounds::unpack(meta.bounds).fot_pages;
-            store.set_meta(r, fot_pages, meta.heap, meta.generation)
-        })
     }
 }
 
@@ -236,9 +215,6 @@ impl Backend for ImagePool {
     }
 
     fn write(&self, id: ObjectId, offset: u64, from: &[u8]) -> Result<()> {
-        if offset >= META_START {
-            return self.write_meta(id, offset, from);
-        }
         self.ask("", |store| store.write(store.find(id)?, offset, from))
     }
 

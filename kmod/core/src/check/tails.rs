@@ -71,6 +71,8 @@ impl<M: Media> Checker<'_, M> {
         let mut mended = good;
         (mended.bounds, mended.heap) = (meta.bounds, meta.heap);
         mended.generation = meta.generation;
+        // Without these a transaction that was cut off is never rolled back.
+        (mended.lock, mended.log, mended.log_place) = (meta.lock, meta.log, meta.log_place);
         let fot_pages = self.store.fot_pages(record)? as u32;
         mended.bounds = Bounds { fot_pages, ..Bounds::unpack(good.bounds) }.pack();
         if mended.check().is_err() {
