@@ -88,6 +88,14 @@ impl<M: Media> Store<M> {
         self.give(page, FANOUT)
     }
 
+    /// Gives back pages in a row, of one group and not shared; there may be none.
+    pub(crate) fn release_row(&mut self, page: u64, count: u64) -> Result<()> {
+        match count {
+            0 => Ok(()),
+            _ => self.give(page, count),
+        }
+    }
+
     /// How many map words beyond the first point to `page`.
     pub(crate) fn shares(&self, page: u64) -> Result<u32> {
         self.half(self.geo.refs_at(page))

@@ -17,7 +17,7 @@ impl<M: Media> Store<M> {
     /// most 9 shares and copies at most one page, the tail. Whoever has pages of
     /// the source mapped for writing must be stopped from writing first.
     pub fn copy(&mut self, source: RecordNo, id: ObjectId, new: &NewObject) -> Result<RecordNo> {
-        let from = self.live(source)?;
+        let from = self.held(source)?;
         if from.kind == meta::kind::NAMES {
             return Err(StoreError::Directory { id: from.id });
         }

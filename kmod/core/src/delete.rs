@@ -1,12 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0 OR MIT
 //! Deleting an object, in two steps: it leaves the table now, and gives its
-//! pages back once nobody has it mapped.
+//! pages back once nobody has it mapped, in as many goes as one likes.
 
 use twz_abi::ObjectId;
 
 use crate::{
     error::{Result, StoreError},
     media::Media,
+    release::Budget,
     store::{RecordNo, Store},
 };
 
@@ -24,16 +25,31 @@ impl<M: Media> Store<M> {
         Ok(r)
     }
 
-    /// Gives back the pages and the record of a deleted object. Nothing may
-    /// have it mapped, and `r` means nothing after this.
+    /// Gives back the pages and the record of a deleted object, or of what
+    /// [`Store::resize_detached`] cut off. Nothing may have it mapped, and `r`
+    /// means nothing after this.
     pub fn reclaim(&mut self, r: RecordNo) -> Result<()> {
+        self.give_back(r, &mut Budget::unlimited()).map(|_| ())
+    }
+
+    /// As [`Store::reclaim`], but gives back `budget` pages or so, and returns
+    /// whether that was all of it. Anything may be done to the store before this
+    /// is called again; what is left after a power cut goes at the next opening.
+    pub fn reclaim_some(&mut self, r: RecordNo, budget: u64) -> Result<bool> {
+        self.give_back(r, &mut Budget::of(budget))
+    }
+
+    fn give_back(&mut self, r: RecordNo, budget: &mut Budget) -> Result<bool> {
         self.transact(|s| {
             s.dying(r)?;
-            s.drop_pages(r)?;
+            if !s.drop_pages(r, budget)? {
+                return Ok(false);
+            }
             if !s.room() {
                 s.commit()?;
             }
-            s.free_record(r)
+            s.free_record(r)?;
+            Ok(true)
         })
     }
 }

@@ -70,7 +70,7 @@ pub(crate) fn place_of(page: u64) -> Option<Place> {
 impl<M: Media> Store<M> {
     /// What is at `page` of the object's slot. Reads only.
     pub fn translate(&self, r: RecordNo, page: u64) -> Result<Translation> {
-        self.translate_in(&self.live(r)?, page)
+        self.translate_in(&self.held(r)?, page)
     }
 
     /// The same, for who has the record: one that [`Store::stat`] returned, and
@@ -156,12 +156,7 @@ impl<M: Media> Store<M> {
     /// it with no change open, or with one that may be committed.
     pub(crate) fn own_nodes(&mut self, r: RecordNo, page: u64) -> Result<()> {
         let Some(Place::Below(i, _)) = place_of(page) else { return Ok(()) };
-        let Some(root) = self.root_of(&self.record(r)?)? else { return Ok(()) };
-        if self.shares(root)? != 0 {
-            self.commit()?;
-            self.own_root(r, root)?;
-        }
-        let Some(root) = self.root_of(&self.record(r)?)? else { return Ok(()) };
+        let Some(root) = self.own_root(r)? else { return Ok(()) };
         if let Branch::Leaf(leaf) = self.branch(root, i)? {
             if self.shares(leaf)? != 0 {
                 self.commit()?;
@@ -278,8 +273,14 @@ impl<M: Media> Store<M> {
         Ok(node)
     }
 
-    /// Replaces a shared root by a copy of it; what it points to is shared then.
-    fn own_root(&mut self, r: RecordNo, root: u64) -> Result<()> {
+    /// The object's root, made its own as [`Self::own_nodes`] does. What a copied
+    /// root points to is shared then.
+    pub(crate) fn own_root(&mut self, r: RecordNo) -> Result<Option<u64>> {
+        let Some(root) = self.root_of(&self.record(r)?)? else { return Ok(None) };
+        if self.shares(root)? == 0 {
+            return Ok(Some(root));
+        }
+        self.commit()?;
         // A huge run has no shares of its own, so it becomes a leaf first. That
         // changes nothing for whoever else has this root.
         for i in 0..FANOUT {
@@ -291,7 +292,8 @@ impl<M: Media> Store<M> {
         let mut record = self.record(r)?;
         record.root = MapWord::new(copy, map_flags::NODE, ROOT_PLACE);
         self.put_record(r, &record)?;
-        self.commit()
+        self.commit()?;
+        Ok(Some(copy))
     }
 
     /// Copies a node whose words have places from `first` on, in the open change.
@@ -344,6 +346,7 @@ pub(crate) fn huge_fits(i: u64) -> bool {
     i != 0 && i < FANOUT - 1
 }
 
-fn misplaced(page: u64) -> StoreError {
+/// A map word that cannot be where it is.
+pub(crate) fn misplaced(page: u64) -> StoreError {
     StoreError::Corrupt { what: "a page map points where it cannot", at: page.saturating_mul(PAGE) }
 }

@@ -63,13 +63,13 @@ impl<M: Media> Store<M> {
 
     /// What the store knows of the object.
     pub fn stat(&self, r: RecordNo) -> Result<ObjectRecord> {
-        self.live(r)
+        self.held(r)
     }
 
     /// How many pages of the pool the object has, with the nodes of its map.
     /// Pages that it shares count for each who has them.
     pub fn pages_used(&self, r: RecordNo) -> Result<u64> {
-        let record = self.live(r)?;
+        let record = self.held(r)?;
         let mut pages = 0;
         for page in (1..=DIRECT as u64).chain([TAIL_PAGE]) {
             pages += self.page_in(&record, page)?.is_some() as u64;
@@ -114,7 +114,7 @@ impl<M: Media> Store<M> {
 
     /// Record `r` of an object whose bytes may change.
     pub(crate) fn mutable(&self, r: RecordNo) -> Result<ObjectRecord> {
-        let record = self.live(r)?;
+        let record = self.held(r)?;
         let id = record.id;
         if record.kind == meta::kind::NAMES {
             return Err(StoreError::Directory { id });

@@ -151,21 +151,38 @@ impl<M: Media> Store<M> {
                     *to = Translation::Page { pool_page, shared: span.shared, huge: true };
                 }
             }
-            Under::Record if page == TAIL_PAGE => {
-                self.translate_words(&[record.tail], page, span.shared, out)?;
-            }
-            Under::Record => {
-                let words = record.direct.get(page as usize - 1..).unwrap_or(&[]);
-                self.translate_words(words, page, span.shared, out)?;
-            }
-            Under::Leaf(leaf) => {
+            Under::Record | Under::Leaf(_) => {
                 let mut words = [MapWord::HOLE; SPAN];
                 let words = words.get_mut(..count).unwrap_or(&mut []);
-                self.read_words(leaf * PAGE + page % FANOUT * 8, words)?;
+                self.span_words(record, page, span, words)?;
                 self.translate_words(words, page, span.shared, out)?;
             }
         }
         Ok(count)
+    }
+
+    /// The words of the first pages of a span, which are holes if it has none.
+    pub(crate) fn span_words(
+        &self,
+        record: &ObjectRecord,
+        page: u64,
+        span: &Span,
+        words: &mut [MapWord],
+    ) -> Result<()> {
+        match span.under {
+            Under::Nothing | Under::Huge(_) => words.fill(MapWord::HOLE),
+            Under::Leaf(leaf) => self.read_words(leaf * PAGE + page % FANOUT * 8, words)?,
+            Under::Record => {
+                for (to, place) in words.iter_mut().zip(page..) {
+                    *to = match place_of(place) {
+                        Some(Place::Tail) => record.tail,
+                        Some(Place::Direct(i)) => record.direct.get(i).copied().unwrap_or_default(),
+                        _ => MapWord::HOLE,
+                    };
+                }
+            }
+        }
+        Ok(())
     }
 
     /// Reads consecutive words of a leaf from the medium.
@@ -207,7 +224,7 @@ impl<M: Media> Store<M> {
 }
 
 /// The first page after an object's data.
-fn data_end(record: &ObjectRecord) -> u64 {
+pub(crate) fn data_end(record: &ObjectRecord) -> u64 {
     1 + pages_for(record.size)
 }
 

@@ -127,7 +127,7 @@ impl<M: Media> Store<M> {
 
     /// Takes a record out of the table and puts it on the dying list.
     pub(crate) fn retire(&mut self, r: RecordNo, before: Before) -> Result<()> {
-        let mut record = self.live(r)?;
+        let record = self.live(r)?;
         self.verified.remove(r);
         match before {
             Before::Head => {
@@ -139,13 +139,19 @@ impl<M: Media> Store<M> {
                 self.put_record(p, &previous)?;
             }
         }
+        self.put_dying(r, record)?;
+        self.state.objects = self.state.objects.saturating_sub(1);
+        Ok(())
+    }
+
+    /// Puts a record that is in no list on the dying list.
+    pub(crate) fn put_dying(&mut self, r: RecordNo, mut record: ObjectRecord) -> Result<()> {
         record.state = state::DYING;
         record.next = self.state.dying_record;
         record.names = 0;
         self.put_record(r, &record)?;
         self.link_back(record.next, r.0 + 1)?;
         self.state.dying_record = r.0 + 1;
-        self.state.objects = self.state.objects.saturating_sub(1);
         Ok(())
     }
 
@@ -188,7 +194,8 @@ impl<M: Media> Store<M> {
         Ok(())
     }
 
-    fn take_record(&mut self) -> Result<RecordNo> {
+    /// A record that is no object's.
+    pub(crate) fn take_record(&mut self) -> Result<RecordNo> {
         if let Some(n) = self.state.free_record.checked_sub(1) {
             let record = self.record(RecordNo(n))?;
             if record.state != state::FREE {

@@ -77,7 +77,7 @@ impl<M: Media> Store<M> {
     ) -> Result<usize> {
         let record = match write {
             true => self.mutable(r)?,
-            false => self.live(r)?,
+            false => self.held(r)?,
         };
         let inside = self.pages_from(&record, page)?;
         let span = self.span(&record, page)?;

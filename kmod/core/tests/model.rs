@@ -16,10 +16,11 @@ enum Op {
     Write { n: u64, at: u64, len: u64, byte: u8 },
     Fot { n: u64, byte: u8 },
     Touch { n: u64, at: u64, count: u64, write: bool },
-    Resize { n: u64, size: u64 },
+    Resize { n: u64, size: u64, later: bool },
+    Punch { n: u64, at: u64, count: u64, budget: u64 },
     Copy { from: u64, to: u64 },
     Delete { n: u64 },
-    Reclaim,
+    Reclaim { budget: u64 },
     Bind { name: u8, n: u64, replace: bool },
     Unbind { name: u8 },
     Rename { from: u8, to: u8 },
@@ -48,10 +49,13 @@ fn op() -> impl Strategy<Value = Op> {
         1 => (n.clone(), any::<u8>()).prop_map(|(n, byte)| Op::Fot { n, byte }),
         3 => (n.clone(), any::<u64>(), 0..80u64, any::<bool>())
             .prop_map(|(n, at, count, write)| Op::Touch { n, at, count, write }),
-        4 => (n.clone(), size).prop_map(|(n, size)| Op::Resize { n, size }),
+        4 => (n.clone(), size, any::<bool>())
+            .prop_map(|(n, size, later)| Op::Resize { n, size, later }),
+        3 => (n.clone(), any::<u64>(), 0..1200u64, 1..200u64)
+            .prop_map(|(n, at, count, budget)| Op::Punch { n, at, count, budget }),
         3 => (n.clone(), n.clone()).prop_map(|(from, to)| Op::Copy { from, to }),
         3 => n.clone().prop_map(|n| Op::Delete { n }),
-        2 => Just(Op::Reclaim),
+        2 => (1..300u64).prop_map(|budget| Op::Reclaim { budget }),
         3 => (0..24u8, n, any::<bool>())
             .prop_map(|(name, n, replace)| Op::Bind { name, n, replace }),
         2 => (0..24u8).prop_map(|name| Op::Unbind { name }),
@@ -167,11 +171,7 @@ fn step<M: Media>(
             let Some(data) = model.objects.get(&n) else { return Ok(()) };
             return pages::touch(store, store.find(id(n))?, data.size, (at, count), write);
         }
-        Op::Resize { n, size } => {
-            let Some(data) = model.objects.get_mut(&n) else { return Ok(()) };
-            store.resize(store.find(id(n))?, size)?;
-            data.resize(size);
-        }
+        Op::Resize { .. } | Op::Punch { .. } => return step_holes(store, model, dying, op),
         Op::Copy { from, to } => {
             if !model.objects.contains_key(&from) || model.objects.contains_key(&to) {
                 return Ok(());
@@ -184,13 +184,50 @@ fn step<M: Media>(
             model.objects.insert(to, data);
         }
         Op::Delete { n } => step_delete(store, model, dying, n)?,
-        Op::Reclaim => {
-            // In no particular order.
+        // In no particular order, and not always all of it.
+        Op::Reclaim { budget } if budget % 2 == 0 => {
+            let Some(&r) = dying.get(dying.len() / 2) else { return Ok(()) };
+            if store.reclaim_some(r, budget)? {
+                dying.swap_remove(dying.len() / 2);
+            }
+        }
+        Op::Reclaim { budget } => {
             while let Some(r) = (!dying.is_empty()).then(|| dying.swap_remove(dying.len() / 2)) {
-                store.reclaim(r)?;
+                while !store.reclaim_some(r, budget)? {}
             }
         }
         _ => return step_names(store, model, dying, op),
+    }
+    Ok(())
+}
+
+/// What makes holes of data.
+fn step_holes<M: Media>(
+    store: &mut Store<M>,
+    model: &mut Model,
+    dying: &mut Vec<RecordNo>,
+    op: &Op,
+) -> Result<(), StoreError> {
+    match *op {
+        Op::Resize { n, size, later } => {
+            let Some(data) = model.objects.get_mut(&n) else { return Ok(()) };
+            let r = store.find(id(n))?;
+            match later {
+                true => dying.extend(store.resize_detached(r, size)?),
+                false => store.resize(r, size)?,
+            }
+            data.resize(size);
+        }
+        Op::Punch { n, at, count, budget } => {
+            let Some(data) = model.objects.get_mut(&n) else { return Ok(()) };
+            let from = pages::page_of(at, data.size);
+            pages::punch(store, store.find(id(n))?, (from, from + count), budget, &mut |page| {
+                if page <= data.size.div_ceil(PAGE) {
+                    data.bytes.remove(&(page - 1));
+                }
+            })?;
+        }
+        _ => {}
     }
     Ok(())
 }

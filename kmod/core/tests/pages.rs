@@ -4,8 +4,14 @@
 mod common;
 
 use common::*;
-use twz_abi::{meta, DATA_START, PAGE, SLOT_PAGES, TAIL_START};
-use twz_core::{error::Resource, Extent, Memory, RecordNo, Store, StoreError, Translation};
+use sha2::{Digest as _, Sha256};
+use twz_abi::{
+    meta::{self, heap_word, Bounds},
+    DATA_START, META_START, PAGE, SLOT_PAGES, TAIL_START,
+};
+use twz_core::{
+    error::Resource, Extent, Identity, Memory, NewObject, RecordNo, Store, StoreError, Translation,
+};
 
 const TAIL: u64 = SLOT_PAGES - 1;
 
@@ -157,4 +163,120 @@ fn what_can_make_a_record_stale_is_counted() {
     assert!(changed(&store));
     assert!(store.find(id(1)).is_err() && store.touch(r, 1, true).is_err());
     assert!(!changed(&store));
+}
+
+#[test]
+fn what_a_shrink_cuts_off_is_given_back_later() {
+    let mut bytes = image(1600);
+    let mut store = open(&mut bytes);
+    let free = store.info().unwrap().free_pages;
+    let r = create(&mut store, 1, 5 << 20);
+    store.write(r, DATA_START, &[7; 3 << 20]).unwrap();
+    let full = store.info().unwrap().free_pages;
+    let cut = store.resize_detached(r, 700 * PAGE + 5).unwrap().unwrap();
+    assert!(store.info().unwrap().free_pages < full, "a root and a leaf more");
+    assert_eq!(store.stat(r).unwrap().size, 700 * PAGE + 5);
+    assert_eq!(store.translate(r, 702), Ok(Translation::Hole));
+    assert!(store.stat(cut).is_err() && store.info().unwrap().dying);
+    store.resize(r, 5 << 20).unwrap();
+    let mut byte = [1];
+    store.read(r, DATA_START + 700 * PAGE + 5, &mut byte).unwrap();
+    assert_eq!(byte, [0]);
+    let mut steps = 1;
+    while !store.reclaim_some(cut, 16).unwrap() {
+        steps += 1;
+    }
+    assert!(steps > 2, "{steps} steps");
+    assert!(store.reclaim_some(cut, 16).is_err(), "it is gone");
+    assert_eq!(store.info().unwrap().free_pages, free - 701 - 3);
+    store.resize(r, 700 * PAGE).unwrap();
+    assert_eq!(store.resize_detached(r, 650 * PAGE), Ok(None), "few pages go at once");
+    let whole = store.resize_detached(r, 0).unwrap().unwrap();
+    assert_eq!(store.pages_used(r), Ok(0));
+    store.reclaim(whole).unwrap();
+    assert_eq!(store.info().unwrap().free_pages, free);
+    assert_clean(&mut bytes);
+}
+
+#[test]
+fn holes_and_data_are_found_and_made() {
+    let mut bytes = image(1800);
+    let mut store = open(&mut bytes);
+    let r = create(&mut store, 1, 5 << 20);
+    store.write(r, DATA_START, &[7; 12 * PAGE as usize]).unwrap();
+    store.write(r, 512 * PAGE, &[7; 600 * PAGE as usize]).unwrap();
+    store.touch(r, TAIL, true).unwrap();
+    let seek = |store: &Store<Memory<'_>>, page| {
+        let record = store.stat(r).unwrap();
+        (store.next_data(&record, page).unwrap(), store.next_hole(&record, page).unwrap())
+    };
+    assert_eq!(seek(&store, 0), (Some(1), 13));
+    assert_eq!(seek(&store, 13), (Some(512), 13));
+    assert_eq!(seek(&store, 600), (Some(600), 1112));
+    assert_eq!(seek(&store, 1112), (None, 1112));
+    assert_eq!(seek(&store, u64::MAX), (None, u64::MAX));
+    let free = store.info().unwrap().free_pages;
+    assert_eq!(store.punch(r, 5, 10, 100), Ok(10));
+    assert_eq!(store.punch(r, 700, 800, u64::MAX), Ok(800), "out of a huge run");
+    assert_eq!(store.info().unwrap().free_pages, free + 105 - 1, "but for its leaf");
+    assert_eq!(seek(&store, 0), (Some(1), 5));
+    assert_eq!(seek(&store, 5), (Some(10), 5));
+    assert_eq!(seek(&store, 512), (Some(512), 700));
+    assert_eq!(seek(&store, 700), (Some(800), 700));
+    let tail = store.translate(r, TAIL).unwrap();
+    assert_eq!(store.punch(r, 0, u64::MAX, u64::MAX), Ok(u64::MAX));
+    assert_eq!(store.translate(r, TAIL), Ok(tail), "neither tail nor FOT");
+    assert_eq!(seek(&store, 0), (None, 1));
+    assert_eq!(store.stat(r).unwrap().size, 5 << 20);
+    assert_eq!(store.punch(r, 9, 9, 0), Ok(9));
+    assert_clean(&mut bytes);
+}
+
+#[test]
+fn the_meta_records_own_words_are_written_like_bytes() {
+    let mut bytes = image(300);
+    let mut store = open(&mut bytes);
+    let r = create(&mut store, 1, 5000);
+    let bounds = META_START + 136;
+    store.write(r, bounds + 4, &3u32.to_le_bytes()).unwrap();
+    store.write(r, bounds + 16, &[9]).unwrap();
+    let meta = store.meta(r).unwrap();
+    assert_eq!(meta.bounds, Bounds { data_pages: 2, fot_pages: 3 }.pack());
+    assert_eq!((meta.heap, meta.generation), (0, 9));
+    store.write(r, bounds + 8, &heap_word(8192).to_le_bytes()).unwrap();
+    assert_eq!(store.meta(r).unwrap().heap, heap_word(8192));
+    assert!(store.meta(r).unwrap().check().is_ok());
+    for (at, what) in [
+        (bounds - 8, &[0; 8][..]),
+        (bounds - 1, &[0; 2]),
+        (bounds + 17, &[0; 8]),
+        (bounds + 24, &[0; 1]),
+        (bounds + 8, &[1; 8]),
+        (bounds, &[0; 8]),
+        (SLOT_PAGES * PAGE - 1, &[0; 1]),
+        (u64::MAX, &[0; 9]),
+    ] {
+        let result = store.write(r, at, what);
+        assert!(matches!(result, Err(StoreError::Range { .. })), "{at:#x}: {result:?}");
+    }
+    assert_eq!(store.meta(r).unwrap().generation, 9);
+    assert_clean(&mut bytes);
+}
+
+#[test]
+fn an_immutable_object_is_filled_with_its_fot_as_well() {
+    let mut bytes = image(300);
+    let mut store = open(&mut bytes);
+    let content = Sha256::digest([7; 100]).into();
+    let identity = Identity { flags: meta::flags::IMMUTABLE, content, ..identity(1) };
+    let id = identity.id().unwrap();
+    let new = NewObject { size: 100, ..NewObject::bytes(identity) };
+    let r = store.create(id, &new).unwrap();
+    let bounds = META_START + 136;
+    assert_eq!(store.write(r, bounds + 4, &[1]), Err(StoreError::Immutable { id }));
+    store.fill(r, bounds + 4, &[1]).unwrap();
+    store.fill(r, TAIL_START - PAGE, &[5; 32]).unwrap();
+    store.fill(r, DATA_START, &[7; 100]).unwrap();
+    assert_eq!(store.verify_content(r), Ok(()));
+    assert_eq!(store.extent(&store.stat(r).unwrap()).unwrap().fot_first_page, TAIL - 1);
 }
