@@ -2,7 +2,8 @@
 # SPDX-License-Identifier: MIT OR Apache-2.0
 # Prints the path of a cached kernel to build against and to boot, making it
 # first if need be: Debian's own, of a supported series (SERIES=7.2 names one),
-# from trixie-backports. --update asks whether there is a newer one than cached.
+# from trixie-backports. --update asks whether there is a newer one than cached;
+# RELEASE=$(uname -r) wants that one and no other.
 # In it:
 #   release       what `uname -r` says there
 #   source/       Debian's source, as it was packaged
@@ -35,13 +36,17 @@ cache=${TWZ_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/twz}
 # A change to how it is made, or of what, makes another one.
 key=$(printf '%s\n' 2 "$toolchain" "${wanted[*]}" | sha256sum | cut -c1-8)
 
-# cached SERIES: the newest one of the series that is there, if any.
+# cached SERIES: the newest one of the series that is there, if any, or the one wanted.
 cached() {
-    find "$cache" -maxdepth 1 -type d -name "linux-$1.*-$key" 2>/dev/null | sort -V | tail -n1
+    find "$cache" -maxdepth 1 -type d -name "linux-${RELEASE:-$1.*}-$key" 2>/dev/null | sort -V | tail -n1
 }
 
 list=("${SERIES:-}")
 [[ -n ${list[0]} ]] || list=("${supported[@]}")
+if [[ -n ${RELEASE:-} ]]; then
+    [[ $RELEASE =~ ^([0-9]+\.[0-9]+)\.[0-9]+\+deb13-amd64$ ]] || skip "$RELEASE is no kernel of trixie-backports"
+    list=("${BASH_REMATCH[1]}")
+fi
 
 # found: prints the newest of the first series of which there is one.
 found() {
@@ -87,14 +92,14 @@ newest() {
     grep -qx "linux-source-$1" <<<"$packages" || return 0
     { sed -nE "s/^linux-binary-(unsigned-)?($1\.[0-9]+\+deb13-amd64)$/\2/p" <<<"$packages" | sort -u
         sed -nE "s/^linux-headers-($1\.[0-9]+\+deb13-amd64)$/\1/p" <<<"$packages"
-    } | sort -V | uniq -d | tail -n1
+    } | sort -V | uniq -d | { [[ -z ${RELEASE:-} ]] && cat || grep -xF "$RELEASE"; } | tail -n1 || true
 }
 release=
 for series in "${list[@]}"; do
     release=$(newest "$series")
     [[ -n $release ]] && break
 done
-[[ -n $release ]] || skip "trixie-backports has none of ${list[*]} now: name another in SERIES"
+[[ -n $release ]] || skip "trixie-backports has no ${RELEASE:-${list[*]}} now: name another in SERIES"
 
 tree=$cache/linux-$release-$key
 if [[ -d $tree ]]; then

@@ -19,6 +19,7 @@ install -m755 "$tools"/{usr/,}bin/busybox -t "$root/bin" 2>/dev/null || [[ -x $r
     [[ $name == busybox ]] || ln -s busybox "$root/bin/$name"
 done
 install -m755 scripts/vm-init.sh "$root/init"
+install -m755 scripts/pmem.sh "$root/bin/pmem.sh"
 install -m644 "$conf" "$root/etc/vm.conf"
 echo 'root:x:0:0:root:/tmp:/bin/sh' >"$root/etc/passwd"
 echo 'twz:x:1000:1000:a user:/tmp:/bin/sh' >>"$root/etc/passwd"

@@ -55,28 +55,10 @@ done </lib/modules/order
 appears /dev/pmem0
 case $(cat /proc/cmdline) in *memmap=*) appears /dev/pmem1 ;; esac
 
-# An NVDIMM comes up raw, without DAX. Made fsdax once, it stays so: the choice
-# is written on it.
-fsdax() {
-    bus=/sys/bus/nd
-    space=$1 pmem=$2
-    pfn=$(for seed in "$bus"/devices/pfn*; do
-        [ -n "$(cat "$seed/namespace")" ] || { basename "$seed" && break; }
-    done)
-    echo "$space" >"$bus/drivers/nd_pmem/unbind"
-    echo pmem >"$bus/devices/$pfn/mode"
-    cat /proc/sys/kernel/random/uuid >"$bus/devices/$pfn/uuid"
-    echo 2097152 >"$bus/devices/$pfn/align"
-    echo "$space" >"$bus/devices/$pfn/namespace"
-    echo "$pfn" >"$bus/drivers/nd_pmem/bind"
-    say "$space is fsdax now, as /dev/$pmem"
-}
-for disk in /sys/block/pmem*; do
-    if [ "$TWZ_FSDAX" = no ] || ! [ -e "$disk" ]; then continue; fi
-    [ "$(cat "$disk/queue/dax")" = 0 ] || continue
-    space=$(basename "$(readlink -f "$disk/device")")
-    case $space in namespace*) fsdax "$space" "$(basename "$disk")" ;; esac
-done
+# An NVDIMM comes up raw, without DAX. Made fit once, it stays so.
+if [ "$TWZ_FSDAX" = yes ] && [ "$(cat /sys/block/pmem0/queue/dax)" = 0 ]; then
+    sh /bin/pmem.sh fsdax pmem0 >/dev/kmsg
+fi
 
 # The module serves a pool that is there already.
 begins=$(head -c 8 /dev/pmem0 2>/dev/null | tr -d '\0' || true)
