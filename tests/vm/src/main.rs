@@ -4,10 +4,12 @@
 //!
 //!     twz-vm SUITE...                   runs suites, reports KTAP; "all" is all
 //!     twz-vm attacks --expect-broken=G  on a module that lacks guard G
+//!     twz-vm TOOL                       what takes several boots, or long
 
 mod commands;
 mod errno;
 mod file;
+mod fuzzer;
 mod ktap;
 mod map;
 mod module;
@@ -18,6 +20,7 @@ mod process;
 mod rng;
 mod suites;
 mod sys;
+mod tools;
 mod world;
 
 use std::process::ExitCode;
@@ -33,6 +36,11 @@ fn main() -> ExitCode {
     }
     if let ["child-reads", address] = words[..] {
         return code(address.parse().map_or(2, suites::memory::execed) == 0);
+    }
+    if let [word] = words[..]
+        && let Some(tool) = tools::TOOLS.iter().find(|tool| tool.name == word)
+    {
+        return code((tool.run)(options));
     }
     let mut chosen = Vec::new();
     for word in words {
@@ -54,5 +62,6 @@ fn code(well: bool) -> ExitCode {
 fn usage(why: &str) -> ExitCode {
     eprintln!("twz-vm: {why}");
     eprintln!("suites: {}", suites::names().join(" "));
+    tools::TOOLS.iter().for_each(|tool| eprintln!("{:>14}  {}", tool.name, tool.what));
     ExitCode::FAILURE
 }

@@ -26,6 +26,15 @@ pub enum Status {
     TimedOut,
 }
 
+impl Status {
+    fn of(status: i32) -> Self {
+        match libc::WIFSIGNALED(status) {
+            true => Self::Signalled(libc::WTERMSIG(status)),
+            false => Self::Exited(libc::WEXITSTATUS(status)),
+        }
+    }
+}
+
 /// A child.
 #[derive(Debug)]
 pub struct Child {
@@ -62,6 +71,14 @@ impl Child {
         wait_for(self.pid)
     }
 
+    /// How it ended, if it has.
+    pub fn ended(&self) -> Option<Status> {
+        let mut status = 0;
+        // SAFETY: `status` is ours to be written.
+        let got = unsafe { libc::waitpid(self.pid, &mut status, libc::WNOHANG) };
+        (got == self.pid).then(|| Status::of(status))
+    }
+
     /// Waits for its end, which must be exit code 0.
     pub fn succeed(&self) {
         assert_eq!(self.wait(), Status::Exited(0), "a child of the test");
@@ -95,10 +112,7 @@ fn wait_for(pid: i32) -> Status {
         }
         assert_eq!(Errno::last(), Errno::EINTR, "waitpid");
     }
-    match libc::WIFSIGNALED(status) {
-        true => Status::Signalled(libc::WTERMSIG(status)),
-        false => Status::Exited(libc::WEXITSTATUS(status)),
-    }
+    Status::of(status)
 }
 
 /// Children of children become this process's when their parent dies.

@@ -142,7 +142,7 @@ fn an_empty_or_odd_seek() {
 
 fn data_and_holes_are_told_apart() {
     let Opened { file, .. } = open(1 << 20);
-    assert_eq!(file.seek(0, SEEK_DATA), Err(Errno(libc::ENXIO)), "nothing but a hole");
+    assert_eq!(file.seek(0, SEEK_DATA), Err(Errno::ENXIO), "nothing but a hole");
     assert_eq!(file.seek(0, SEEK_HOLE), Ok(0));
     assert_eq!(file.pwrite(&[1; 4096], 20 * PAGE), Ok(4096));
     assert_eq!(file.pwrite(&[1], 22 * PAGE + 100), Ok(1));
@@ -151,9 +151,9 @@ fn data_and_holes_are_told_apart() {
     assert_eq!(file.seek(20 * PAGE as i64 + 5, SEEK_HOLE), Ok(21 * PAGE));
     assert_eq!(file.seek(21 * PAGE as i64, SEEK_DATA), Ok(22 * PAGE));
     assert_eq!(file.seek(22 * PAGE as i64, SEEK_HOLE), Ok(23 * PAGE));
-    assert_eq!(file.seek(23 * PAGE as i64, SEEK_DATA), Err(Errno(libc::ENXIO)));
-    assert_eq!(file.seek(1 << 20, SEEK_DATA), Err(Errno(libc::ENXIO)), "the end");
-    assert_eq!(file.seek(1 << 20, SEEK_HOLE), Err(Errno(libc::ENXIO)), "the end");
+    assert_eq!(file.seek(23 * PAGE as i64, SEEK_DATA), Err(Errno::ENXIO));
+    assert_eq!(file.seek(1 << 20, SEEK_DATA), Err(Errno::ENXIO), "the end");
+    assert_eq!(file.seek(1 << 20, SEEK_HOLE), Err(Errno::ENXIO), "the end");
     assert_eq!(file.pwrite(&vec![1; 1 << 20], 0), Ok(1 << 20));
     assert_eq!(file.seek(0, SEEK_HOLE), Ok(1 << 20), "the end is a hole");
 }
@@ -183,8 +183,8 @@ fn storage_can_be_reserved() {
     assert_eq!(session.stat(id).map(|stat| stat.size), Ok(100 * PAGE), "kept");
     assert_eq!(file.allocate(0, 0, 0), Err(Errno::EINVAL));
     let odd = file.allocate(0x40, 0, PAGE);
-    assert_eq!(odd, Err(Errno(libc::EOPNOTSUPP)), "what is not offered");
-    assert_eq!(file.allocate(0, MAX_DATA, PAGE), Err(Errno(libc::EFBIG)));
+    assert_eq!(odd, Err(Errno::EOPNOTSUPP), "what is not offered");
+    assert_eq!(file.allocate(0, MAX_DATA, PAGE), Err(Errno::EFBIG));
 }
 
 fn a_punched_hole_is_zeros_and_gives_pages_back() {
@@ -205,7 +205,7 @@ fn a_punched_hole_is_zeros_and_gives_pages_back() {
         assert!(pages - after.pages >= 9 - 3, "{pages} pages, then {}", after.pages);
         assert_eq!(after.size, size);
         assert_eq!(file.seek(3 * PAGE as i64, SEEK_DATA), Ok(11 * PAGE));
-        assert_eq!(file.allocate(FALLOC_FL_PUNCH_HOLE, 0, PAGE), Err(Errno(libc::EOPNOTSUPP)));
+        assert_eq!(file.allocate(FALLOC_FL_PUNCH_HOLE, 0, PAGE), Err(Errno::EOPNOTSUPP));
     }
 }
 
@@ -274,13 +274,13 @@ fn rights_bound_the_descriptor() {
 
 fn nothing_goes_past_the_largest_object() {
     let Opened { session, id, file } = open(0);
-    assert_eq!(file.pwrite(&[1], MAX_DATA), Err(Errno(libc::EFBIG)));
+    assert_eq!(file.pwrite(&[1], MAX_DATA), Err(Errno::EFBIG));
     assert_eq!(file.pwrite(&[1; 100], MAX_DATA - 10), Ok(10), "what fits");
     assert_eq!(session.stat(id).map(|stat| stat.size), Ok(MAX_DATA));
-    assert_eq!(file.truncate(MAX_DATA + 1), Err(Errno(libc::EFBIG)));
-    assert_eq!(file.pwrite(&[1], u64::MAX >> 2), Err(Errno(libc::EFBIG)));
+    assert_eq!(file.truncate(MAX_DATA + 1), Err(Errno::EFBIG));
+    assert_eq!(file.pwrite(&[1], u64::MAX >> 2), Err(Errno::EFBIG));
     let far = file.seek(MAX_DATA as i64, SEEK_SET).and_then(|_| file.write(&[1]));
-    assert_eq!(far, Err(Errno(libc::EFBIG)));
+    assert_eq!(far, Err(Errno::EFBIG));
 }
 
 fn a_mapping_is_the_object_itself() {

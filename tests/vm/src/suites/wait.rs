@@ -206,9 +206,9 @@ fn everybody_is_woken() {
 fn threads_of_one_process_sleep_and_wake() {
     let session = Session::open();
     let id = session.object(PAGE);
+    let fd = session.raw();
     std::thread::scope(|scope| {
-        let threads: Vec<_> =
-            (0..8).map(|_| scope.spawn(|| session_wait(session.raw(), id))).collect();
+        let threads: Vec<_> = (0..8).map(|_| scope.spawn(move || session_wait(fd, id))).collect();
         std::thread::sleep(Duration::from_millis(500));
         assert_eq!(session.wake(id, PAGE, 3), Ok(3));
         assert_eq!(session.wake(id, PAGE, 10), Ok(5));
