@@ -40,7 +40,7 @@ impl Session {
         match number {
             ioctl::INFO => exchange(address, |info| self.info(info)),
             ioctl::LAST_ERROR => exchange(address, |told: &mut LastError| {
-                *told = self.last_error();
+                *told = self.space.refusals.last();
                 Ok(())
             }),
             ioctl::FAULT => exchange(address, |fault| self.let_go(fault)),

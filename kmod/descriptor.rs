@@ -236,7 +236,7 @@ impl Descriptor for ObjectFile {
             return Ok(());
         }
         let pages = (DATA_START + from) / PAGE..(DATA_START + end).div_ceil(PAGE);
-        slot::make_pages(self.space, None, self.record, pages).map_err(|refusal| refusal.errno)
+        slot::make_pages(self.space, self.record, pages).map_err(|refusal| refusal.errno)
     }
 
     fn punch(&self, from: u64, to: u64) -> Result<(), Error> {

@@ -6,6 +6,7 @@ use crate::{
     command::zero,
     error::{Refusal, Result},
     session::Session,
+    slot,
     space::State,
     sys::{self, UserBytes},
 };
@@ -14,7 +15,7 @@ use twz_abi::{
     ioctl::{Adopt, Copy, Create, Delete, List, Reserve, Resize, Stat, Sync},
     meta::{self, flags},
     view::MAX_SLOTS,
-    ObjectId, ObjectRecord, Rights, DATA_START, MAX_DATA, PAGE, SLOT_PAGES,
+    ObjectId, ObjectRecord, Rights, DATA_START, MAX_DATA, PAGE, SLOT, SLOT_PAGES,
 };
 use twz_core::{ident::ContentHash, Identity, NewObject, RecordNo};
 
@@ -110,29 +111,21 @@ impl Session {
 
     pub(crate) fn reserve(&self, reserve: &mut Reserve) -> Result {
         let (from, to) = (reserve.from, reserve.to);
-        if from > to || to > MAX_DATA {
+        if from < DATA_START || from > to || to > SLOT {
             return Err(Refusal::argument());
         }
         let r = self.space.change(|state| {
             let (r, record) = state.permitted(reserve.id, self.context, Rights::WRITE)?;
-            if to > record.size {
-                state.resize(self.space, r, to)?;
+            let fot = state.store.extent(&record)?.fot_first_page * PAGE;
+            if from < fot && to > DATA_START + record.size {
+                state.resize(self.space, r, to - DATA_START)?;
             }
+            state.live.hold(r);
             Ok(r)
         })?;
-        let pages = (DATA_START + from) / PAGE..(DATA_START + to).div_ceil(PAGE);
-        self.make_pages(Some(reserve.id), r, pages)
-    }
-
-    /// Makes pages be there, a step at a time. With an id, the object is found
-    /// anew for each step: nothing holds it.
-    pub(crate) fn make_pages(
-        &self,
-        id: Option<ObjectId>,
-        r: RecordNo,
-        pages: core::ops::Range<u64>,
-    ) -> Result {
-        crate::slot::make_pages(self.space, id, r, pages)
+        let result = slot::make_pages(self.space, r, from / PAGE..to.div_ceil(PAGE));
+        self.release(r);
+        result
     }
 
     pub(crate) fn delete(&self, delete: &mut Delete) -> Result {
@@ -155,7 +148,7 @@ impl Session {
             state.live.hold(r);
             Ok(r)
         })?;
-        let result = crate::slot::flush(self.space, r, 1..SLOT_PAGES);
+        let result = slot::flush(self.space, r, 1..SLOT_PAGES);
         self.release(r);
         result
     }
@@ -255,7 +248,9 @@ impl State {
             self.zap_whole(space, r);
             space.control.bump_generation();
         }
-        self.store.resize(r, size)?;
+        if let Some(cut) = self.store.resize_detached(r, size)? {
+            self.live.kill(cut);
+        }
         if let Some(inode) = self.live.get(r).inode.checked_sub(1).and_then(|i| self.inodes.get(i))
         {
             inode.file.set_size(size);

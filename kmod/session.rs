@@ -2,9 +2,8 @@
 //! Sessions: [`Session`], one for each open of `/dev/twz`, and the same type
 //! for the descriptors that show a view.
 //!
-//! A session belongs to the memory map that opened it, and serves no other. It
-//! remembers why it refused something, thread by thread. Commands are in
-//! `command.rs` and its neighbours; here is who may give them.
+//! A session belongs to the memory map that opened it, and serves no other.
+//! Commands are in `command.rs` and its neighbours; here is who may give them.
 
 use crate::{
     error::{Refusal, Result},
@@ -15,17 +14,10 @@ use crate::{
     sys::{self, DeviceFile, Fault, MapRequest, Outcome, Owner},
 };
 use core::sync::atomic::{AtomicBool, AtomicU32, Ordering};
-use kernel::{
-    prelude::*,
-    sync::{new_spinlock, SpinLock},
-};
+use kernel::prelude::*;
 use twz_abi::{ioctl::LastError, reason};
 
-/// Threads whose last refusal is remembered, at most.
-const REMEMBERED: usize = 16;
-
 /// An open of the device.
-#[pin_data]
 pub(crate) struct Session {
     pub space: &'static Space,
     owner: Owner,
@@ -33,22 +25,19 @@ pub(crate) struct Session {
     /// The view that this descriptor shows: index + 1, or 0.
     view: AtomicU32,
     pub context: ContextNo,
-    #[pin]
-    errors: SpinLock<[(i32, LastError); REMEMBERED]>,
 }
 
 impl sys::Device for Session {
     fn open() -> Result<Pin<KBox<Self>>, Error> {
         let space = sys::space().ok_or(ENODEV)?;
-        let session = pin_init!(Self {
+        let session = Self {
             space,
             owner: Owner::current(),
             greeted: AtomicBool::new(false),
             view: AtomicU32::new(0),
             context: ContextNo::DEFAULT,
-            errors <- new_spinlock!([(0, LastError::default()); REMEMBERED]),
-        });
-        KBox::pin_init(session, GFP_KERNEL)
+        };
+        Ok(KBox::pin(session, GFP_KERNEL)?)
     }
 
     fn command(&self, file: &DeviceFile, number: u32, address: usize) -> Result<isize, Error> {
@@ -136,27 +125,14 @@ impl Session {
 
     /// Keeps a refusal for `LAST_ERROR`.
     fn remember(&self, refusal: &Refusal, address: u64) {
-        let thread = sys::thread();
-        let told = LastError {
+        self.space.refusals.keep(LastError {
             id: refusal.id,
             address,
             errno: refusal.errno.to_errno().unsigned_abs(),
             reason: refusal.reason,
             wanted: refusal.wanted.0,
             granted: refusal.granted.0,
-        };
-        if let Some(place) = self.errors.lock().get_mut(thread as usize % REMEMBERED) {
-            *place = (thread, told);
-        }
-    }
-
-    /// Why this thread was last refused something.
-    pub(crate) fn last_error(&self) -> LastError {
-        let thread = sys::thread();
-        match self.errors.lock().get(thread as usize % REMEMBERED) {
-            Some((of, told)) if *of == thread => *told,
-            _ => LastError::default(),
-        }
+        });
     }
 }
 

@@ -6,6 +6,7 @@ use crate::{
     command::{fetch, store, zero},
     descriptor::ObjectFile,
     error::{Refusal, Result},
+    secctx::ContextNo,
     session::Session,
     space::State,
     stats::Event,
@@ -15,7 +16,7 @@ use crate::{
 use kernel::prelude::*;
 use twz_abi::{
     ioctl::{InvalidateView, OpenFd, Resolve, SetView},
-    meta, reason, Rights, SLOT_PAGES,
+    meta, reason, ObjectId, Rights, SLOT_PAGES,
 };
 use twz_core::RecordNo;
 
@@ -55,10 +56,7 @@ impl Session {
             return Err(Refusal::argument());
         }
         self.space.change(|state| {
-            let (r, record) = state.permitted(slots.view, self.context, Rights::WRITE)?;
-            if record.kind != meta::kind::VIEW {
-                return Err(Refusal::new(EINVAL, reason::BAD_VIEW).of(slots.view));
-            }
+            let r = state.view_of(slots.view, self.context)?;
             state.invalidate(r, slots.first..end);
             self.space.counters.count(Event::Invalidated);
             self.space.control.bump_generation();
@@ -116,6 +114,27 @@ impl Session {
 }
 
 impl State {
+    /// A view object that `context` may change. One that was deleted is still a
+    /// view to those who show it.
+    fn view_of(&self, id: ObjectId, context: ContextNo) -> Result<RecordNo> {
+        let shown = self.views.iter().find_map(|view| {
+            let record = self.store.stat(view.record).ok()?;
+            (record.id == id).then_some((view.record, record))
+        });
+        let (r, record) = match shown {
+            Some(found) => found,
+            None => self.find(id)?,
+        };
+        let granted = self.contexts.rights(context, &record);
+        if !granted.contains(Rights::WRITE) {
+            return Err(Refusal::denied(id, Rights::WRITE, granted));
+        }
+        match record.kind {
+            meta::kind::VIEW => Ok(r),
+            _ => Err(Refusal::new(EINVAL, reason::BAD_VIEW).of(id)),
+        }
+    }
+
     /// Takes out what slots of the view object `r` show, and unbinds them.
     fn invalidate(&mut self, r: RecordNo, slots: core::ops::Range<u32>) {
         let Some(index) = self.live.get(r).view.checked_sub(1) else { return };

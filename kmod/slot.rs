@@ -171,21 +171,11 @@ impl State {
     }
 }
 
-/// Makes pages be there, for writing. With an id the object is found anew for
-/// each step; without, the caller holds it.
-pub(crate) fn make_pages(
-    space: &Space,
-    id: Option<ObjectId>,
-    r: RecordNo,
-    pages: Range<u64>,
-) -> Result {
+/// Makes slot pages be there, for writing. The caller holds the object.
+pub(crate) fn make_pages(space: &Space, r: RecordNo, pages: Range<u64>) -> Result {
     let mut page = pages.start;
     while page < pages.end {
         page += space.change(|state| {
-            let r = match id {
-                Some(id) => state.find(id)?.0,
-                None => r,
-            };
             let count = (pages.end - page).min(MAKE);
             let made = state.store.touch_many(r, page, count, true)? as u64;
             if made == 0 {

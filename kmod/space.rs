@@ -20,6 +20,7 @@ use crate::{
     error::{Refusal, Result},
     inode::Inodes,
     live::Live,
+    refusals::Refusals,
     secctx::{ContextNo, Contexts},
     stats::{Counters, Event},
     sys::{Frame, KernelPage, Pmem, RwSem},
@@ -40,6 +41,8 @@ pub(crate) struct Space {
     /// Threads that sleep on words of objects.
     #[pin]
     pub sleepers: Sleepers,
+    #[pin]
+    pub refusals: Refusals,
     pub counters: Counters,
     pub control: Control,
     /// The page that holes show.
@@ -89,10 +92,12 @@ impl Space {
             dead: false,
         };
         let control = Control::new()?;
+        let refusals = Refusals::new()?;
         let zeros = KernelPage::new()?;
         let space = pin_init!(Self {
             state <- RwSem::new(state),
             sleepers <- Sleepers::new(),
+            refusals <- refusals,
             counters: Counters::new(),
             control,
             zeros,

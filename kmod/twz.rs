@@ -18,6 +18,7 @@ mod inode;
 mod live;
 mod names;
 mod object;
+mod refusals;
 mod secctx;
 mod session;
 mod show;

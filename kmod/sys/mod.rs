@@ -26,4 +26,4 @@ pub(crate) use mapping::{InodeMapping, Mapping};
 pub(crate) use page::{Frame, KernelPage};
 pub(crate) use param::device_path;
 pub(crate) use pmem::Pmem;
-pub(crate) use task::{may_go_on, may_log, random, thread, Owner, UserBytes};
+pub(crate) use task::{may_go_on, may_log, random, thread, Caller, Owner, UserBytes};

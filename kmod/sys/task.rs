@@ -17,6 +17,21 @@ pub(crate) fn thread() -> i32 {
     current!().pid()
 }
 
+/// A thread and its memory, to tell it from others: numbers, never followed.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Caller {
+    pub(crate) thread: i32,
+    mm: usize,
+}
+
+impl Caller {
+    pub(crate) const NOBODY: Self = Self { thread: 0, mm: 0 };
+
+    pub(crate) fn now() -> Self {
+        Self { thread: thread(), mm: current!().mm().map_or(0, |mm| mm.as_raw() as usize) }
+    }
+}
+
 /// A memory map, to tell it from others. It is kept from being used again for
 /// another, not from ending.
 pub(crate) struct Owner(Option<ARef<Mm>>);

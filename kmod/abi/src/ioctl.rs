@@ -82,7 +82,8 @@ table! {
     LIST = 7: List;
     /// Changes the size of an object's data.
     RESIZE = 8: Resize;
-    /// Makes sure that data has storage behind it, growing the object to it.
+    /// Makes sure that bytes of a slot have storage behind them: data, to which the
+    /// object grows, or FOT that the meta record's bounds claim.
     RESERVE = 9: Reserve;
     /// Deletes an object; it is gone with its last mapping.
     DELETE = 10: Delete;

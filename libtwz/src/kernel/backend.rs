@@ -6,7 +6,7 @@ use std::{os::fd::OwnedFd, time::Duration};
 
 use nix::errno::Errno;
 use twz_abi::{
-    MAX_DATA, ObjectId, PAGE, Rights,
+    DATA_START, MAX_DATA, ObjectId, PAGE, Rights,
     ioctl::{self as abi, DirEntry},
     meta,
     name::{self, kind},
@@ -226,7 +226,7 @@ impl Backend for KernelPool {
         if to > MAX_DATA || from > to {
             return Err(Error::BadSize(to));
         }
-        let mut reserve = abi::Reserve { id, from, to };
+        let mut reserve = abi::Reserve { id, from: DATA_START + from, to: DATA_START + to };
         let asked = self.session.ask::<{ abi::RESERVE }, _>(&mut reserve);
         asked.map_err(|errno| self.refused_change(errno, id))
     }

@@ -144,10 +144,11 @@ impl Props {
                 .id(0)
                 .word("size", offset_of!(abi::Resize, size), twz_abi::MAX_DATA + 1)
                 .word("reserved", offset_of!(abi::Resize, reserved), 1 << 63),
-            case(abi::RESERVE, abi::Reserve { id, from: 0, to: PAGE })
+            case(abi::RESERVE, abi::Reserve { id, from: PAGE, to: 2 * PAGE })
                 .id(0)
-                .word("from after to", offset_of!(abi::Reserve, from), 2 * PAGE)
-                .word("to", offset_of!(abi::Reserve, to), twz_abi::MAX_DATA + 1),
+                .word("from after to", offset_of!(abi::Reserve, from), 3 * PAGE)
+                .word("from in the null page", offset_of!(abi::Reserve, from), 0)
+                .word("to", offset_of!(abi::Reserve, to), twz_abi::SLOT + 1),
             case(abi::DELETE, abi::Delete { id, reserved: 0 }).id(0).word(
                 "reserved",
                 offset_of!(abi::Delete, reserved),

@@ -124,7 +124,7 @@ layout!(Resize, 32, 8, { id: 0, size: 16, reserved: 24 });
 pub struct Reserve {
     /// Which object.
     pub id: ObjectId,
-    /// First byte of data.
+    /// Slot offset of the first byte.
     pub from: u64,
     /// One past the last.
     pub to: u64,
