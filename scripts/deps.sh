@@ -39,6 +39,7 @@ for what in "$@"; do
         kmod)
             need rsync rsync
             need util-linux unshare
+            need binutils objdump
             ;;
         vm)
             need cpio cpio

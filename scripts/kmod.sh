@@ -53,6 +53,22 @@ fi
 grep -vE '^make|^  [A-Z]+( \[M\])? |Skipping BTF' "$log" | sed 's|--> \(/twz/\)\?|--> kmod/|' >&2 || true
 ((status == 0)) || { say "FAILED: twz.ko for Linux $release (all of it in $log)" && exit "$status"; }
 
+# A kernel stack has 16 KiB, of which a fault in a system call leaves 14, and calls
+# are nested: a frame of more than 6 KiB was not meant. (KASAN's are larger by design.)
+deep=$(objdump -d --no-show-raw-insn "$out/twz.ko" | awk '
+    /^[0-9a-f]+ <.*>:$/ { name = substr($2, 2, length($2) - 3) }
+    /sub +\$0x[0-9a-f]+,%rsp/ {
+        match($0, /0x[0-9a-f]+/)
+        frame = substr($0, RSTART + 2, RLENGTH - 2)
+        if (length(frame) > 4 || length(frame) == 4 && frame >= "1800") print "  0x" frame, name
+    }' | c++filt | sort -u)
+if [[ -n $deep && $release != *-twz-debug ]]; then
+    say "FAILED: frames too large for a kernel stack (build it in its box, not before):"
+    echo "$deep" >&2
+    rm -f "$out/twz.ko"
+    exit 1
+fi
+
 size=$(stat -c %s "$out/twz.ko")
 say "twz.ko for Linux $release, $((size / 1024)) KiB with debug information"
 echo "$out/twz.ko"
