@@ -123,7 +123,7 @@ impl Props {
 
     fn object_cases(&self) -> Vec<Case> {
         let id = self.object;
-        let create = abi::Create { size: 1, default_rights: 3, ..Default::default() };
+        let create = abi::Create { size: 1, default_rights: 19, ..Default::default() };
         let adopt = adoptable(session_nonce(id), 1);
         let count = (self.room.len() / 16) as u32;
         let list = abi::List { cursor: 0, ids: self.room.as_ptr() as u64, count, reserved: 0 };
@@ -135,7 +135,11 @@ impl Props {
                 offset_of!(abi::Create, size),
                 twz_abi::MAX_DATA + 1,
             ),
-            spoil_create(case(abi::ADOPT, adopt), 0).id(0),
+            spoil_create(case(abi::ADOPT, adopt), 0).word(
+                "content of what can change",
+                offset_of!(abi::Adopt, content) + 24,
+                1,
+            ),
             case(abi::STAT, abi::Stat { id, ..Default::default() }).id(0),
             case(abi::LIST, list)
                 .half("reserved", offset_of!(abi::List, reserved), 1)

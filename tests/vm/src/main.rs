@@ -10,6 +10,7 @@ mod commands;
 mod errno;
 mod file;
 mod fuzzer;
+mod image;
 mod ktap;
 mod map;
 mod module;

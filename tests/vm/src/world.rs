@@ -67,6 +67,17 @@ impl World {
         world
     }
 
+    /// As [`World::new`], on a pool that may not let it.
+    pub fn try_new() -> Option<Self> {
+        let session = Session::open();
+        let kind = meta::kind::VIEW;
+        let create = abi::Create { kind, size: PAGE, default_rights: 19, ..Default::default() };
+        let view = session.create_as(create).ok()?;
+        let fd = session.set_view(view).ok()?;
+        let arena = arena(&fd, 8, RWX).ok()?;
+        Some(Self { arena, fd, view, slots: 8, session })
+    }
+
     /// The view that is there already.
     pub fn of(session: Session, view: ObjectId, slots: u32, protection: i32) -> Self {
         let fd = session.set_view(view).expect("SET_VIEW");

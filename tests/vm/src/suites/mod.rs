@@ -3,6 +3,7 @@
 
 pub mod attacks;
 pub mod copies;
+pub mod devices;
 pub mod files;
 pub mod life;
 pub mod memory;
@@ -10,6 +11,7 @@ pub mod names;
 pub mod objects;
 pub mod rights;
 pub mod session;
+pub mod unbind;
 pub mod views;
 pub mod wait;
 
@@ -34,12 +36,22 @@ const SUITES: &[Suite] = &[
     tidy("files", files::TESTS),
 ];
 
+/// Suites that want the machine for themselves, and are not among all.
+const ALONE: &[Suite] = &[
+    Suite { name: "unbind", tests: unbind::TESTS, tidy: false },
+    Suite { name: "devices", tests: devices::TESTS, tidy: false },
+];
+
 /// The suites that a word means: one, or all.
 pub fn named(word: &str) -> Vec<&'static Suite> {
-    SUITES.iter().filter(|suite| word == "all" || suite.name == word).collect()
+    let one = |suite: &&Suite| suite.name == word;
+    match word {
+        "all" => SUITES.iter().collect(),
+        _ => SUITES.iter().chain(ALONE).filter(one).collect(),
+    }
 }
 
 /// Their names.
 pub fn names() -> Vec<&'static str> {
-    SUITES.iter().map(|suite| suite.name).chain(["all"]).collect()
+    SUITES.iter().chain(ALONE).map(|suite| suite.name).chain(["all"]).collect()
 }

@@ -238,7 +238,9 @@ fn an_answer_into_read_only_memory_is_efault() {
 fn a_bad_address_in_an_argument_is_efault() {
     let session = Session::open();
     let props = Props::new(&session);
-    session.set_word(props.object, 0, 1); // There is something to copy.
+    // There is something to copy, and a name to tell of.
+    session.set_word(props.object, 0, 1);
+    session.bind(b"/told", props.object, false).expect("BIND");
     let hole = Map::anonymous(map::PAGE, 0).expect("mmap");
     let mut tried = 0;
     for case in props.cases() {
@@ -252,6 +254,7 @@ fn a_bad_address_in_an_argument_is_efault() {
         }
     }
     assert!(tried >= 50, "only {tried}");
+    session.unbind(b"/told").expect("UNBIND");
 }
 
 /// Every command through `fd` is `EPERM`.
