@@ -125,6 +125,10 @@ impl<M: Media> Store<M> {
     /// The first free page from `from` on, below `end` and in the pool.
     fn search(&self, from: u64, end: u64) -> Result<Option<u64>> {
         let end = end.min(self.geo.pages);
+        // Most often it is the very next one.
+        if from < end && self.is_free(from)? {
+            return Ok(Some(from));
+        }
         let mut buffer = [0; CHUNK];
         let mut page = from / 64 * 64;
         while page < end {
@@ -147,6 +151,13 @@ impl<M: Media> Store<M> {
             }
         }
         Ok(None)
+    }
+
+    /// Whether `page` can be taken: it was free before the open change, too.
+    fn is_free(&self, page: u64) -> Result<bool> {
+        let at = self.geo.bits_at(page);
+        let used = self.word_on_media(at)? | self.word(at)?;
+        Ok(used & bit(page) == 0 && self.geo.is_data(page))
     }
 
     /// How many pages in a row are free from `page` on, which is, short of `end`.

@@ -148,8 +148,8 @@ impl Journal {
             }
             let n = bytes.len().min(CHUNK - self.filled);
             let (now, later) = bytes.split_at(n);
-            for (to, from) in self.buffer.iter_mut().skip(self.filled).zip(now) {
-                *to = *from;
+            if let Some(free) = self.buffer.get_mut(self.filled..self.filled + n) {
+                free.copy_from_slice(now);
             }
             self.filled += n;
             bytes = later;

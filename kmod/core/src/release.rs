@@ -184,7 +184,6 @@ impl<M: Media> Store<M> {
     /// whether that is done.
     fn drop_branch(&mut self, r: RecordNo, root: u64, i: u64, budget: &mut Budget) -> Result<bool> {
         self.make_room(r)?;
-        budget.spend(1);
         match self.branch(root, i)? {
             Branch::Hole => return Ok(true),
             Branch::Huge(run) => self.release_run(run)?,
@@ -201,6 +200,8 @@ impl<M: Media> Store<M> {
                 self.release_page(leaf)?;
             }
         }
+        // Not before: the smallest budget does something.
+        budget.spend(1);
         self.set_node_word(root, i, MapWord::HOLE)?;
         Ok(true)
     }

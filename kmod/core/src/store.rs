@@ -132,10 +132,13 @@ impl<M: Media> Store<M> {
         self.state = Self::load_state(&self.media, geo)?;
         self.committed = self.state;
         self.stopped = false;
-        match self.mode {
-            Mode::ReadWrite => self.finish_what_was_cut(newest),
-            Mode::ReadOnly => Ok(()),
+        if self.mode == Mode::ReadWrite {
+            if let Err(error) = self.finish_what_was_cut(newest) {
+                (self.state, self.stopped) = (PoolState::new_zeroed(), true);
+                return Err(error);
+            }
         }
+        Ok(())
     }
 
     /// A number that is another one after anything that can make a record, a

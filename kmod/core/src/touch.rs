@@ -236,9 +236,11 @@ impl<M: Media> Store<M> {
         }
         let at = leaf * PAGE + page % FANOUT * 8;
         let words = words.get(..pages.len()).unwrap_or(&[]);
-        match fresh {
-            true => self.write_fresh(at, words.as_bytes()),
-            false => self.set_bytes(at, words.as_bytes()),
+        match words {
+            _ if fresh => self.write_fresh(at, words.as_bytes()),
+            // It need not be read back from the journal.
+            [word] => self.set_word(at, word.0),
+            _ => self.set_bytes(at, words.as_bytes()),
         }
     }
 }

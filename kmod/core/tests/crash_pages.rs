@@ -155,7 +155,7 @@ cuts! {
         };
     reclaim_in_steps: Whole, furnish_and_copy, |s| {
         let r = s.delete(id(1))?;
-        while !s.reclaim_some(r, 2)? {}
+        while !s.reclaim_some(r, 1)? {}
         Ok(())
     };
     punch: Holes, furnish, |s| {
@@ -166,7 +166,7 @@ cuts! {
     punch_in_steps: Holes, furnish, |s| {
         let (r, mut page) = (s.find(id(1))?, 0);
         while page < 2000 {
-            page = s.punch(r, page, 2000, 2)?;
+            page = s.punch(r, page, 2000, 1)?;
         }
         Ok(())
     };

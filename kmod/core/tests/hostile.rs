@@ -14,10 +14,11 @@ use twz_abi::{
     name::{hash, NameEntry},
     record::{map_flags, MapWord},
     superblock::PoolState,
-    ObjectId, ObjectRecord, Superblock, DATA_START, PAGE, SLOT_PAGES,
+    ObjectId, ObjectRecord, Superblock, DATA_START, META_START, PAGE, SLOT_PAGES,
 };
 use twz_core::{
     check::Problem, geometry::Geometry, names::Binding, Memory, Mode, RecordNo, Store, StoreError,
+    Translation,
 };
 use zerocopy::{FromBytes, FromZeros as _, IntoBytes};
 
@@ -63,6 +64,7 @@ fn exercise(bytes: &mut [u8]) {
                     let _ = store.touch(r, slot_page, slot_page % 2 == 0);
                 }
                 let _ = store.write(r, DATA_START + 100, &[1; 5000]);
+                exercise_pages(&mut store, r);
                 let _ = store.resize(r, 50_000);
             }
         }
@@ -86,6 +88,35 @@ fn exercise(bytes: &mut [u8]) {
         for n in 1..9 {
             let _ = store.delete(id(n)).and_then(|r| store.reclaim(r));
         }
+    }
+}
+
+/// Does what there is to do with many pages. Each loop has an end: if a step
+/// can be done again for ever, these tests do not end.
+fn exercise_pages(store: &mut Store<Memory<'_>>, r: RecordNo) {
+    let mut out = [Translation::Hole; 64];
+    let Ok(record) = store.stat(r) else { return };
+    let _ = store.extent(&record);
+    for page in [0, 1, 9, 511, 600, SLOT_PAGES - 3, SLOT_PAGES - 1, u64::MAX] {
+        let _ = (store.pages_from(&record, page), store.next_hole(&record, page));
+        let _ = store.translate_many(&record, page, &mut out);
+        let _ = store.touch_into(r, page, page % 2 == 0, &mut out);
+    }
+    let mut page = 0;
+    while let Ok(Some(run)) = store.next_run(&record, page, SLOT_PAGES) {
+        page = run.page + run.count;
+    }
+    let mut page = 0;
+    while let Ok(next @ ..SLOT_PAGES) = store.flush_data(r, page, SLOT_PAGES, 100) {
+        page = next;
+    }
+    let _ = store.write(r, META_START + 136, &[0, 0, 0, 0, 3, 0, 0, 0]);
+    let mut page = 0;
+    while let Ok(next @ ..250) = store.punch(r, page, 250, 5) {
+        page = next;
+    }
+    if let Ok(Some(cut)) = store.resize_detached(r, 130 * PAGE) {
+        while let Ok(false) = store.reclaim_some(cut, 5) {}
     }
 }
 

@@ -51,11 +51,11 @@ fn op() -> impl Strategy<Value = Op> {
             .prop_map(|(n, at, count, write)| Op::Touch { n, at, count, write }),
         4 => (n.clone(), size, any::<bool>())
             .prop_map(|(n, size, later)| Op::Resize { n, size, later }),
-        3 => (n.clone(), any::<u64>(), 0..1200u64, 1..200u64)
+        3 => (n.clone(), any::<u64>(), 0..1200u64, prop_oneof![Just(0u64), 1..200u64])
             .prop_map(|(n, at, count, budget)| Op::Punch { n, at, count, budget }),
         3 => (n.clone(), n.clone()).prop_map(|(from, to)| Op::Copy { from, to }),
         3 => n.clone().prop_map(|n| Op::Delete { n }),
-        2 => (1..300u64).prop_map(|budget| Op::Reclaim { budget }),
+        2 => prop_oneof![0..3u64, 1..300u64].prop_map(|budget| Op::Reclaim { budget }),
         3 => (0..24u8, n, any::<bool>())
             .prop_map(|(name, n, replace)| Op::Bind { name, n, replace }),
         2 => (0..24u8).prop_map(|name| Op::Unbind { name }),
