@@ -12,16 +12,7 @@
 //! [`Backend::map`] says what it will grant, and a signal means that it refused.
 //! [`Backend::touched`] is where the two part.
 
-use std::{
-    os::fd::{AsFd as _, OwnedFd},
-    sync::atomic::AtomicU64,
-    time::Duration,
-};
-
-use nix::{
-    errno::Errno,
-    fcntl::{FcntlArg, fcntl},
-};
+use std::{os::fd::OwnedFd, sync::atomic::AtomicU64, time::Duration};
 
 use twz_abi::{ObjectId, Rights, meta};
 use twz_core::{ident::Identity, rights::Access};
@@ -187,6 +178,17 @@ pub enum Waited {
     TimedOut,
 }
 
+/// What lies between a store to a mapped object and the medium.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Medium {
+    /// Nothing: it is memory, and gone with the power.
+    Memory,
+    /// The processor's caches: it is persistent memory.
+    Persistent,
+    /// The page cache.
+    PageCache,
+}
+
 /// A home of objects.
 pub trait Backend: Send + Sync {
     /// What the pool is.
@@ -318,9 +320,14 @@ pub trait Backend: Send + Sync {
     /// `rights`, WRITE.
     fn open_data(&self, id: ObjectId, rights: Rights) -> Result<OwnedFd>;
 
-    /// Waits for the exclusive right to change an object, among all processes.
-    /// It ends when the result is dropped, or the process.
-    fn lock(&self, id: ObjectId) -> Result<OwnedFd>;
+    /// The file of process slots, opened anew, for reading and writing: each
+    /// process that uses the pool locks a byte of it. FORMAT.md, "Owners".
+    fn process_file(&self) -> Result<OwnedFd>;
+
+    /// What lies between a store to a mapped object and the medium.
+    fn medium(&self) -> Medium {
+        Medium::PageCache
+    }
 
     /// Sleeps while a word holds `value`, for at most `timeout`. It may end
     /// without a reason: look at the word again.
@@ -329,26 +336,4 @@ pub trait Backend: Send + Sync {
     /// Wakes at most so many of those who sleep on a word, in all processes;
     /// says how many. Store first, then wake.
     fn wake(&self, word: &Word<'_>, count: u64) -> Result<u64>;
-}
-
-/// Locks `len` bytes of a file from `start` on, all of it for 0, until the
-/// descriptor is closed or the process ends.
-pub(crate) fn hold(file: OwnedFd, start: i64, len: i64) -> Result<OwnedFd> {
-    let range = libc::flock {
-        l_type: libc::F_WRLCK as i16,
-        l_whence: 0,
-        l_start: start,
-        l_len: len,
-        l_pid: 0,
-    };
-    loop {
-        match fcntl(file.as_fd(), FcntlArg::F_OFD_SETLKW(&range)) {
-            Ok(_) => return Ok(file),
-            Err(Errno::EINTR) => {}
-            Err(errno) => {
-                let error = errno.into();
-                return Err(Error::Io { doing: "lock an object", path: None, error });
-            }
-        }
-    }
 }

@@ -70,6 +70,7 @@ mod common {
 }
 pub mod transfer;
 mod translate;
+mod tx;
 mod view;
 mod wait;
 
@@ -83,7 +84,7 @@ pub use field::Field;
 pub use heap::{Heap, HeapReport};
 pub use image::{ImageOptions, ImagePool};
 pub use kernel::KernelPool;
-pub use object::{Object, Writer};
+pub use object::{Member, Object, Writer};
 pub use persist::Persist;
 pub use pools::{Choice, open_pool};
 pub use ptr::{Global, Ptr, PtrSlice};
@@ -94,4 +95,5 @@ pub use twz_abi::{
 };
 pub use twz_core::error::StoreError;
 pub use twz_derive::Persist;
+pub use tx::{Durability, Tx};
 pub use view::View;

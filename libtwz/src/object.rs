@@ -1,14 +1,8 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! Handles of objects: what keeps one mapped, and what is done to it as a whole.
 
-use std::{
-    marker::PhantomData,
-    os::fd::OwnedFd,
-    sync::{Arc, Mutex, atomic::Ordering},
-    time::Duration,
-};
+use std::{marker::PhantomData, os::fd::OwnedFd, sync::atomic::Ordering, time::Duration};
 
-use nix::fcntl::{FcntlArg, fcntl};
 use twz_abi::{
     DATA_START, MAX_DATA, META_START, Meta, ObjectId, Rights, TAIL_START,
     meta::{heap_word, kind},
@@ -25,6 +19,7 @@ use crate::{
     },
     slots::Hold,
     space::Space,
+    tx::{self, lock::Held},
 };
 
 /// An open object whose root is a `T`. `Object<()>` is one whose contents are
@@ -228,7 +223,8 @@ impl<T> Object<T> {
 
     /// Waits until nobody else in any process holds the object's lock.
     pub fn lock(&self) -> Result<Writer<'_, T>> {
-        Ok(Writer { object: self, _held: Held::wait(&self.space, self.id)? })
+        let _held = Held::wait(&self.space, self.id)?;
+        Ok(Writer { object: self, held: Keep::Alone { _held } })
     }
 
     /// Says where the heap is, in an object that nobody knows of yet.
@@ -297,12 +293,42 @@ impl<T: Persist> Object<T> {
     }
 }
 
+/// What [`Space::transaction_over`] locks: an [`Object`] of any type.
+pub trait Member: sealed::Sealed {
+    /// The object's id.
+    fn id(&self) -> ObjectId;
+    /// The slot it is mapped at.
+    #[doc(hidden)]
+    fn slot(&self) -> u32;
+}
+
+mod sealed {
+    pub trait Sealed {}
+    impl<T> Sealed for super::Object<T> {}
+}
+
+impl<T> Member for Object<T> {
+    fn id(&self) -> ObjectId {
+        self.id
+    }
+
+    fn slot(&self) -> u32 {
+        self.slot
+    }
+}
+
 /// The exclusive right to change an object in steps that belong together, among
-/// all threads and processes. It ends when this is dropped, or the process dies.
-/// Readers do not wait for it.
+/// all threads and processes. It ends when this is dropped, or the process dies;
+/// one that a transaction gave ends with that. Readers do not wait for it.
 pub struct Writer<'a, T> {
     object: &'a Object<T>,
-    _held: Held,
+    held: Keep,
+}
+
+/// Who keeps the lock.
+enum Keep {
+    Alone { _held: Held },
+    Within(tx::SessionCell),
 }
 
 impl<'a, T> Writer<'a, T> {
@@ -310,59 +336,17 @@ impl<'a, T> Writer<'a, T> {
     pub fn object(&self) -> &'a Object<T> {
         self.object
     }
-}
 
-/// An object's lock, held by this thread.
-pub(crate) struct Held {
-    // Dropped in this order: first the other processes may go on.
-    processes: OwnedFd,
-    _threads: ThreadLock,
-}
-
-impl Held {
-    /// Waits for the lock of an object, among the threads first.
-    pub(crate) fn wait(space: &Space, id: ObjectId) -> Result<Self> {
-        let threads = {
-            let mut writers =
-                space.core().writers.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
-            writers.entry(id).or_default().clone()
-        };
-        let _threads = ThreadLock::lock(threads);
-        let processes = space.backend().lock(id)?;
-        Ok(Self { processes, _threads })
+    /// Of an object that a transaction has locked.
+    pub(crate) fn within(object: &'a Object<T>, session: tx::SessionCell) -> Self {
+        Self { object, held: Keep::Within(session) }
     }
-}
 
-impl Drop for Held {
-    /// A child that was forked meanwhile has the descriptor too, so that closing
-    /// ours would not end the lock.
-    fn drop(&mut self) {
-        let none = libc::flock {
-            l_type: libc::F_UNLCK as i16,
-            l_whence: 0,
-            l_start: 0,
-            l_len: 0,
-            l_pid: 0,
-        };
-        let _ = fcntl(&self.processes, FcntlArg::F_OFD_SETLK(&none));
-    }
-}
-
-/// A mutex held together with its own reference count.
-struct ThreadLock {
-    guard: Option<std::sync::MutexGuard<'static, ()>>,
-    _mutex: Arc<Mutex<()>>,
-}
-
-impl ThreadLock {
-    fn lock(mutex: Arc<Mutex<()>>) -> Self {
-        let guard = crate::raw::lock::hold(&mutex);
-        Self { guard: Some(guard), _mutex: mutex }
-    }
-}
-
-impl Drop for ThreadLock {
-    fn drop(&mut self) {
-        self.guard = None;
+    /// The transaction that the lock is a part of.
+    pub(crate) fn session(&self) -> Option<&tx::SessionCell> {
+        match &self.held {
+            Keep::Within(session) => Some(session),
+            Keep::Alone { .. } => None,
+        }
     }
 }

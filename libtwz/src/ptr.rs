@@ -290,7 +290,13 @@ fn ask_writable<A: ?Sized>(place: &A) -> Result<()> {
 
 impl Core {
     /// Bits for a place in another object, or in this one.
-    fn foreign_bits(&self, slot: u32, to: Global, rights: Rights, flags: u8) -> Result<PtrBits> {
+    pub(crate) fn foreign_bits(
+        &self,
+        slot: u32,
+        to: Global,
+        rights: Rights,
+        flags: u8,
+    ) -> Result<PtrBits> {
         if to.offset < DATA_START || !to.id.is_valid() {
             return Err(Error::BadPointer { why: "not a place in an object's data" });
         }

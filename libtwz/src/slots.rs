@@ -40,7 +40,13 @@ impl Core {
     pub(crate) fn slot_for(&self, id: ObjectId, rights: Rights, hold: Hold) -> Result<u32> {
         loop {
             match self.find_slot(id, rights, hold) {
-                Ok(Found::Slot(slot)) => return Ok(slot),
+                Ok(Found::Slot(slot)) => match self.settle(slot) {
+                    Ok(()) => return Ok(slot),
+                    Err(error) => {
+                        hold.undo_slot(self, slot);
+                        return Err(error);
+                    }
+                },
                 Ok(Found::TakenBack) => {}
                 Err(Error::NoSlot) if self.take_back()? > 0 => {}
                 Err(error) => return Err(error),
@@ -178,6 +184,12 @@ impl Hold {
         match self {
             Self::Pin => drop(info.pins.fetch_add(1, Ordering::SeqCst)),
             Self::Reach => info.reached.store(1, Ordering::SeqCst),
+        }
+    }
+
+    fn undo_slot(self, core: &Core, slot: u32) {
+        if let Some(info) = core.arena().info(slot) {
+            self.undo(info);
         }
     }
 

@@ -29,10 +29,12 @@ use crate::{
         Arena, SlotWindow,
         arena::{MAX_SLOTS, SlotInfo, slot_state},
         fault::{self, Outcome},
+        persist::Method,
         sys,
         translate::Translation,
     },
     resolver::Resolver,
+    tx,
 };
 
 /// What the fault handler needs.
@@ -47,8 +49,15 @@ pub struct Core {
     salt: u32,
     /// Held by who takes slots back.
     pub(crate) sweep: Mutex<()>,
-    /// One thread of the process at a time changes an object under its lock.
-    pub(crate) writers: Mutex<HashMap<ObjectId, Arc<Mutex<()>>>>,
+    /// Who this process is among those that use the pool.
+    pub(crate) identity: tx::Identity,
+    /// Tells this space from others of the process.
+    pub(crate) key: u64,
+    /// Logs of transactions that objects were found to name.
+    pub(crate) logs: Mutex<HashMap<ObjectId, tx::Log>>,
+    pub(crate) idle: Mutex<tx::Idle>,
+    pub(crate) method: Method,
+    pub(crate) durable: AtomicBool,
 }
 
 /// A resolved late-bound name, kept for a moment.
@@ -104,6 +113,7 @@ impl Space {
     pub(crate) fn with_slots(backend: Box<dyn Backend>, most: u32) -> Result<Self> {
         let arena = Arena::reserve(most)?;
         backend.attach(&arena, None)?;
+        let (method, durable) = tx::how_durable(backend.medium())?;
         let core = Box::new(Core {
             arena,
             backend,
@@ -112,7 +122,12 @@ impl Space {
             shared_view: AtomicBool::new(false),
             salt: u32::from_le_bytes(sys::random()?),
             sweep: Mutex::default(),
-            writers: Mutex::default(),
+            identity: tx::Identity::default(),
+            key: tx::next_key(),
+            logs: Mutex::default(),
+            idle: Mutex::default(),
+            method,
+            durable: AtomicBool::new(durable),
         });
         fault::enlist(&core);
         Ok(Self(Arc::new(Inner { core, handles: AtomicUsize::new(0) })))

@@ -129,11 +129,9 @@ fn every_home_does_the_same() {
 
         pool.unbind("b").unwrap();
         pool.remove_dir("d").unwrap();
-        drop(pool.lock(id).unwrap());
         pool.delete(id).unwrap();
         assert!(matches!(pool.stat(id), Err(Error::NoObject(_))));
         assert!(matches!(pool.delete(id), Err(Error::NoObject(_))));
-        assert!(matches!(pool.lock(id), Err(Error::NoObject(_))));
     }
 }
 
@@ -186,29 +184,6 @@ fn a_second_writer_is_refused_and_readers_share() {
     }
     drop((one, two));
     ImagePool::open(&path, false).unwrap();
-}
-
-#[test]
-fn an_objects_lock_is_held_by_one() {
-    embedded_only!("it is about images and directories");
-    let place = Place::new();
-    let pool = place.image("image", 4 << 20);
-    let (a, b) = (pool.create(&NewObject::default()), pool.create(&NewObject::default()));
-    let (a, b) = (a.unwrap(), b.unwrap());
-    let held = pool.lock(a).unwrap();
-    drop(pool.lock(b).unwrap());
-    let (told, heard) = std::sync::mpsc::channel();
-    std::thread::scope(|scope| {
-        scope.spawn(|| {
-            let held = pool.lock(a).unwrap();
-            told.send(()).unwrap();
-            drop(held);
-        });
-        let wait = std::time::Duration::from_millis(100);
-        assert!(heard.recv_timeout(wait).is_err(), "two hold the lock");
-        drop(held);
-        heard.recv().unwrap();
-    });
 }
 
 #[test]

@@ -94,7 +94,7 @@ impl Owner {
 
     /// A thread of a process.
     pub const fn new(slot: u32, incarnation: u32, thread: u32) -> Self {
-        let low = slot % Self::SLOTS | (thread % Self::THREADS) << 12;
+        let low = (slot % Self::SLOTS) | ((thread % Self::THREADS) << 12);
         Self((incarnation as u64) << 32 | low as u64)
     }
 
@@ -133,7 +133,7 @@ layout!(ProcessSlot, 32, 8, { incarnation: 0, reserved: 4, log: 8, reserved1: 24
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u64)]
 pub enum Kind {
-    /// Bytes as they were: a check follows, then the bytes.
+    /// Bytes as they were: a check follows, then the words that they lie in.
     Undo = 1,
     /// Words as they are to be.
     Words = 2,
@@ -195,7 +195,7 @@ impl Entry {
     /// Words after the header.
     pub const fn words(self) -> u64 {
         match self.kind {
-            Kind::Undo => 1 + (self.len as u64).div_ceil(8),
+            Kind::Undo => 1 + (self.offset % 8 + self.len as u64).div_ceil(8),
             Kind::Words => (self.len as u64).div_ceil(8),
             _ => 1,
         }

@@ -198,7 +198,20 @@ impl Meta {
         if !Bounds::unpack(self.bounds).fits() {
             return Err(FormatError::Range { what: "object bounds", found: self.bounds });
         }
+        self.check_log()?;
         heap_offset(self.heap).map(|_| ())
+    }
+
+    /// The log that it names. While it names none, what is in [`Meta::log`]
+    /// means nothing.
+    pub fn check_log(&self) -> Result<(), FormatError> {
+        if self.log_place != 0 && crate::log::place_of(self.log, self.log_place).is_none() {
+            return Err(FormatError::Range {
+                what: "object's place in a log",
+                found: self.log_place,
+            });
+        }
+        Ok(())
     }
 }
 

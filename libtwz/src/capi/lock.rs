@@ -9,7 +9,7 @@ use super::{
     object::Handle,
     status::{Fail, answer},
 };
-use crate::{ObjectId, object::Held};
+use crate::{ObjectId, tx::lock::Held};
 
 thread_local! {
     static MINE: RefCell<Vec<(ObjectId, Held)>> = const { RefCell::new(Vec::new()) };

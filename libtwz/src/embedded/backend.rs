@@ -12,7 +12,7 @@ use twz_core::ident::Identity;
 
 use super::{EmbeddedPool, paths::ObjectPath, pool::CONTROL_OFFSET};
 use crate::{
-    backend::{Backend, Binding, Mapped, NewObject, ObjectStat, PoolInfo, Waited, Word, hold},
+    backend::{Backend, Binding, Mapped, Medium, NewObject, ObjectStat, PoolInfo, Waited, Word},
     error::{Error, Result},
     raw::{Arena, SlotWindow, futex},
 };
@@ -145,9 +145,13 @@ impl Backend for EmbeddedPool {
         self.open_file(id, &ObjectPath::data(id), rights.contains(Rights::WRITE))
     }
 
-    fn lock(&self, id: ObjectId) -> Result<OwnedFd> {
+    fn process_file(&self) -> Result<OwnedFd> {
         self.writable()?;
-        hold(self.open_file(id, &ObjectPath::tail(id), true)?, 0, 0)
+        self.open_locks()
+    }
+
+    fn medium(&self) -> Medium {
+        self.medium
     }
 
     fn wait(&self, word: &Word<'_>, value: u64, timeout: Option<Duration>) -> Result<Waited> {

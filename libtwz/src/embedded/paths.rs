@@ -18,6 +18,8 @@ pub const OBJECTS: &str = "objects";
 pub const NAMES: &str = "names";
 /// Who an inode is.
 pub const INODES: &str = "inodes";
+/// Process slots.
+pub const LOCKS: &str = "locks";
 /// Files not yet in place.
 pub const TMP: &str = "tmp";
 

@@ -6,7 +6,7 @@ use std::{
     io::{self, Write as _},
     os::{
         fd::{AsFd as _, BorrowedFd, OwnedFd},
-        unix::fs::{FileExt as _, MetadataExt as _},
+        unix::fs::{FileExt as _, MetadataExt as _, OpenOptionsExt as _},
     },
     path::{Path, PathBuf},
     sync::atomic::{AtomicU64, Ordering},
@@ -21,9 +21,13 @@ use zerocopy::{FromZeros as _, IntoBytes as _};
 
 use super::paths;
 use crate::{
-    backend::PoolInfo,
+    backend::{Medium, PoolInfo},
     error::{Error, Result},
-    raw::{control::ControlPage, sys},
+    raw::{
+        control::ControlPage,
+        persist::{Method, maps_synchronously},
+        sys,
+    },
 };
 
 /// Offset of the control page in the pool file.
@@ -44,6 +48,7 @@ pub struct EmbeddedPool {
     pub(super) superblock: Superblock,
     pub(super) read_only: bool,
     control: ControlPage,
+    pub(super) medium: Medium,
 }
 
 /// Where a newcomer's pool is: `$TWZ_POOL`, else `twz` in the user's data directory.
@@ -135,7 +140,8 @@ impl EmbeddedPool {
         }
         let dir = File::open(root).map_err(Error::at("open", root))?.into();
         let root = fs::canonicalize(root).map_err(Error::at("open", root))?;
-        let mut pool = Self { root, dir, file, superblock, read_only, control };
+        let medium = medium_of(&file);
+        let mut pool = Self { root, dir, file, superblock, read_only, control, medium };
         pool.notice_a_copied_pool()?;
         Ok(pool)
     }
@@ -174,6 +180,14 @@ impl EmbeddedPool {
         &self.root
     }
 
+    /// The file of process slots.
+    pub(super) fn open_locks(&self) -> Result<OwnedFd> {
+        let path = self.root.join(paths::LOCKS);
+        let mut options = OpenOptions::new();
+        options.read(true).write(true).create(true).truncate(false).mode(0o666);
+        options.open(&path).map(OwnedFd::from).map_err(Error::at("open", path))
+    }
+
     pub(super) fn generation(&self) -> &AtomicU64 {
         self.control.generation()
     }
@@ -209,8 +223,42 @@ impl EmbeddedPool {
             capacity: fs.blocks() * fs.fragment_size(),
             free: fs.blocks_available() * fs.fragment_size(),
             read_only: self.read_only,
-            durability: "page cache: a store survives the process at once, and a power cut after 'sync'",
+            durability: durability(self.medium),
         })
+    }
+}
+
+/// What lies between a store to a file of this kind and the medium. A file on
+/// persistent memory counts as such only if stores to it need no help by the
+/// file system.
+fn medium_of(file: &File) -> Medium {
+    const TMPFS: i64 = 0x0102_1994;
+    let statfs = nix::sys::statfs::fstatfs(file);
+    if statfs.is_ok_and(|fs| fs.filesystem_type().0 as i64 == TMPFS) {
+        return Medium::Memory;
+    }
+    if maps_synchronously(file.as_fd()) { Medium::Persistent } else { Medium::PageCache }
+}
+
+/// How stores become durable here, in words.
+fn durability(medium: Medium) -> &'static str {
+    match (Method::forced().ok().flatten(), medium) {
+        (Some(Method::Nothing), _) => "TWZ_PERSIST: a store survives a power cut at once",
+        (Some(Method::Msync), _) | (None, Medium::PageCache) => {
+            "page cache: a store survives the process at once, and a power cut after 'sync'"
+        }
+        (Some(_), _) => "TWZ_PERSIST: a store survives a power cut once flushed and fenced",
+        (None, Medium::Memory) => {
+            "memory: a store survives the process at once, and no power cut ever"
+        }
+        (None, Medium::Persistent) => match Method::persistent_memory() {
+            Method::Nothing => "persistent memory and caches: a store survives a power cut at once",
+            Method::Clwb => "persistent memory: a store survives a power cut after clwb, sfence",
+            Method::Clflushopt => {
+                "persistent memory: a store survives a power cut after clflushopt, sfence"
+            }
+            _ => "persistent memory: a store survives a power cut after clflush",
+        },
     }
 }
 

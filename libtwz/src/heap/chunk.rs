@@ -8,6 +8,7 @@
 //! bit  15      closing (small): being given back, no new blocks
 //! bit  14      full (small): a hint
 //! bits 13..0   class (small), or chunks in the run (large)
+//! bit  13      for transactions only (small); of an open one (part)
 //! ```
 
 use super::classes::SIZES;
@@ -36,6 +37,9 @@ pub enum Use {
 const CLOSING: u32 = 1 << 15;
 const FULL: u32 = 1 << 14;
 const ARG: u32 = FULL - 1;
+/// Of a small chunk: blocks are taken by transactions, which have the object's
+/// lock. Of a part: an open transaction took it.
+const IN_TRANSACTIONS: u32 = 1 << 13;
 const KIND_SHIFT: u32 = 16;
 const KIND: u32 = 7 << KIND_SHIFT;
 const GENERATION: u32 = 1 << 19;
@@ -46,7 +50,9 @@ impl Chunk {
         let arg = self.0 & ARG;
         match (self.0 & KIND) >> KIND_SHIFT {
             0 if self.0 & (CLOSING | FULL | ARG) == 0 => Use::Free,
-            1 if (arg as usize) < SIZES.len() => Use::Small(arg as usize),
+            1 if ((arg & !IN_TRANSACTIONS) as usize) < SIZES.len() => {
+                Use::Small((arg & !IN_TRANSACTIONS) as usize)
+            }
             2 if arg != 0 => Use::Large(arg),
             3 => Use::Part,
             4 => Use::Bits,
@@ -80,6 +86,24 @@ impl Chunk {
     /// Whether it is open and not known to be full.
     pub fn has_room(self, class: usize) -> bool {
         self.is_open(class) && self.0 & FULL == 0
+    }
+
+    /// The same, kept for transactions.
+    pub fn in_transactions(self) -> Self {
+        Self(self.0 | IN_TRANSACTIONS)
+    }
+
+    /// Whether it is a small one or a part that is kept for transactions.
+    #[inline(always)]
+    pub fn is_in_transactions(self) -> bool {
+        let kind = (self.0 & KIND) >> KIND_SHIFT;
+        self.0 & IN_TRANSACTIONS != 0 && (kind == 1 || kind == 3)
+    }
+
+    /// Whether transactions may take new blocks of `class` from it.
+    #[inline(always)]
+    pub fn is_open_in(self, class: usize) -> bool {
+        self.0 & (KIND | CLOSING | ARG) == 1 << KIND_SHIFT | IN_TRANSACTIONS | class as u32
     }
 
     /// Whether it was found to be full.
@@ -120,6 +144,10 @@ mod tests {
         assert!(small.is_open(3) && small.has_room(3) && !small.is_open(4));
         assert!(!small.with_full(true).has_room(3) && small.with_full(true).is_open(3));
         assert!(!small.closing().is_open(3));
+        let kept = small.in_transactions();
+        assert!(kept.is_open_in(3) && !kept.is_open(3) && !small.is_open_in(3));
+        assert_eq!(kept.usage(), Use::Small(3));
+        assert!(!Chunk(0).used_for(Use::Large(0x2001)).is_in_transactions());
         assert_eq!(small.given_back(), Chunk(0).given_back().given_back());
         assert_eq!(Chunk(1 << KIND_SHIFT | 42).usage(), Use::Bad);
         assert_eq!(Chunk(5).usage(), Use::Bad);

@@ -16,6 +16,7 @@
 mod check;
 mod chunk;
 mod classes;
+mod pending;
 mod room;
 mod run;
 mod small;

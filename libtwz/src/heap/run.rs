@@ -9,8 +9,10 @@
 use std::sync::atomic::Ordering;
 
 use super::{
-    BITMAP, CHUNKS, CORRUPT, DIRECTORY_AT, GROUP, LOW, NOT_A_BLOCK, TOP, View, chunk::Use,
-    classes::CHUNK, meanwhile,
+    BITMAP, CHUNKS, CORRUPT, DIRECTORY_AT, GROUP, LOW, NOT_A_BLOCK, TOP, View,
+    chunk::{Chunk, Use},
+    classes::CHUNK,
+    meanwhile,
 };
 use crate::{
     error::{Error, Result},
@@ -61,10 +63,15 @@ impl View<'_> {
 
     /// Takes one free chunk.
     pub(super) fn take_chunk(&self, number: u32, usage: Use) -> bool {
+        self.take_chunk_as(number, |seen| seen.used_for(usage))
+    }
+
+    /// Takes one free chunk, and makes its word what `taken` says.
+    pub(super) fn take_chunk_as(&self, number: u32, taken: impl Fn(Chunk) -> Chunk) -> bool {
         // First, so that no chunk in use is ever past the top.
         self.words[TOP].fetch_max(number as u64 + 1, Ordering::AcqRel);
         let seen = self.chunk(number);
-        if seen.usage() != Use::Free || !self.change(number, seen, seen.used_for(usage)) {
+        if seen.usage() != Use::Free || !self.change(number, seen, taken(seen)) {
             return false;
         }
         let low = self.words[LOW].load(Ordering::Relaxed);
@@ -196,7 +203,7 @@ impl View<'_> {
         Ok(())
     }
 
-    fn full(&self) -> Error {
+    pub(super) fn full(&self) -> Error {
         let info = self.core.arena().info(self.slot);
         let id = info.map_or(twz_abi::ObjectId::NULL, |info| info.id());
         Error::ObjectFull { id, what: "its heap has no room for a block of this size" }

@@ -204,7 +204,12 @@ impl<'a> View<'a> {
 
     /// The bitmap word and bit of the block at `offset`.
     #[inline(always)]
-    fn bit_of(&self, number: u32, class: usize, offset: u64) -> Result<(&'a AtomicU64, u64)> {
+    pub(super) fn bit_of(
+        &self,
+        number: u32,
+        class: usize,
+        offset: u64,
+    ) -> Result<(&'a AtomicU64, u64)> {
         let (index, rest) = ((offset % CHUNK) / SIZES[class], (offset % CHUNK) % SIZES[class]);
         if rest != 0 || index >= count(class) {
             return Err(NOT_A_BLOCK);
@@ -229,7 +234,25 @@ impl<'a> View<'a> {
         if old & bit == 0 {
             return Err(NOT_A_BLOCK);
         }
+        self.after_free(number, class, offset, old == bit)
+    }
+
+    /// A block's bit was cleared, the last one of its word if `last`.
+    #[inline]
+    pub(super) fn after_free(
+        &self,
+        number: u32,
+        class: usize,
+        offset: u64,
+        last: bool,
+    ) -> Result<()> {
         let now = self.chunk(number);
+        if now.is_in_transactions() {
+            if now.is_full() {
+                self.change(number, now, now.with_full(false));
+            }
+            return Ok(());
+        }
         let hint = &self.words[HINT + class];
         if now.is_full() {
             self.change(number, now, now.with_full(false));
@@ -241,7 +264,7 @@ impl<'a> View<'a> {
             }
         }
         // The chunk that blocks are taken from now is kept.
-        if old == bit && (now.is_closing() || hint.load(Ordering::Relaxed) >> 16 != number as u64) {
+        if last && (now.is_closing() || hint.load(Ordering::Relaxed) >> 16 != number as u64) {
             return self.close(number);
         }
         Ok(())
@@ -251,6 +274,10 @@ impl<'a> View<'a> {
     #[cold]
     pub(super) fn close(&self, number: u32) -> Result<()> {
         let seen = self.chunk(number);
+        if seen.is_in_transactions() {
+            // A transaction may be about to take blocks of it.
+            return Ok(());
+        }
         if let Use::Small(class) = seen.usage()
             && !seen.is_closing()
         {
@@ -278,7 +305,7 @@ impl<'a> View<'a> {
         }
     }
 
-    fn is_clear(&self, number: u32, class: usize) -> Result<bool> {
+    pub(super) fn is_clear(&self, number: u32, class: usize) -> Result<bool> {
         let Some(bits) = self.bitmap(number)? else { return Err(CORRUPT) };
         // What is set beyond the last block is somebody's of an earlier class, who
         // has yet to see that the chunk went, or died before.

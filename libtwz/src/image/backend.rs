@@ -1,11 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! The image as a [`Backend`]: each method takes the store's lock, and asks it.
 
-use std::{
-    fs::OpenOptions,
-    os::fd::{AsRawFd as _, OwnedFd},
-    time::Duration,
-};
+use std::{os::fd::OwnedFd, time::Duration};
 
 use twz_abi::{DATA_START, ObjectId, PAGE, Rights, meta, name::NameEntry};
 use twz_core::{
@@ -15,7 +11,7 @@ use zerocopy::FromZeros as _;
 
 use super::{ImageFile, ImagePool};
 use crate::{
-    backend::{Backend, Binding, Mapped, NewObject, ObjectStat, PoolInfo, Waited, Word, hold},
+    backend::{Backend, Binding, Mapped, NewObject, ObjectStat, PoolInfo, Waited, Word},
     error::{Error, Result},
     raw::{Arena, SlotWindow},
 };
@@ -324,23 +320,8 @@ impl Backend for ImagePool {
         Err(NOT_MAPPED)
     }
 
-    fn lock(&self, id: ObjectId) -> Result<OwnedFd> {
-        if self.read_only {
-            return Err(Error::ReadOnly);
-        }
-        let fd = self.ask("", |store| {
-            store.find(id)?;
-            Ok(store.media().file().as_raw_fd())
-        })?;
-        // A descriptor of its own: the lock belongs to whoever opened it.
-        let again = format!("/proc/self/fd/{fd}");
-        let file = OpenOptions::new()
-            .read(true)
-            .write(true)
-            .open(again)
-            .map_err(Error::at("lock an object in", &self.path))?;
-        // One byte stands for one object; that it may lie past the end is fine.
-        hold(file.into(), ((id.lo ^ id.hi) >> 2) as i64, 1)
+    fn process_file(&self) -> Result<OwnedFd> {
+        Err(NOT_MAPPED)
     }
 
     fn wait(&self, _: &Word<'_>, _: u64, _: Option<Duration>) -> Result<Waited> {

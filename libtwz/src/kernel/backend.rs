@@ -17,10 +17,11 @@ use zerocopy::FromZeros as _;
 use super::KernelPool;
 use crate::{
     backend::{
-        Backend, Binding, Mapped, NewObject, ObjectStat, PoolInfo, Touch, Waited, Word, hold,
+        Backend, Binding, Mapped, Medium, NewObject, ObjectStat, PoolInfo, Touch, Waited, Word,
     },
     error::{Error, Refusal, Result},
     raw::{Arena, SlotWindow, arena::Over, ioctl::Said},
+    tx::process_object,
 };
 
 /// Ids and names that are asked for at once.
@@ -386,8 +387,12 @@ impl Backend for KernelPool {
         self.session.open_fd(id, rights).map_err(|errno| self.refused(errno, id, rights))
     }
 
-    fn lock(&self, id: ObjectId) -> Result<OwnedFd> {
-        hold(self.open_data(id, Rights(3))?, 0, 0)
+    fn process_file(&self) -> Result<OwnedFd> {
+        process_object(self)
+    }
+
+    fn medium(&self) -> Medium {
+        Medium::Persistent
     }
 
     fn wait(&self, word: &Word<'_>, value: u64, timeout: Option<Duration>) -> Result<Waited> {

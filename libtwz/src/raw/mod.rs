@@ -22,11 +22,11 @@
 
 pub mod arena;
 pub mod cell;
+pub mod children;
 pub mod control;
 pub mod fault;
 pub mod futex;
 pub mod ioctl;
-pub mod lock;
 pub mod object;
 pub mod persist;
 mod stack;
@@ -35,6 +35,7 @@ pub mod tail;
 pub mod translate;
 pub mod value;
 pub mod window;
+pub mod words;
 
 pub use arena::Arena;
 pub use window::SlotWindow;

@@ -17,8 +17,6 @@
 //! is what parts "its process died" from "the power went": recovery of an image
 //! wants one that differs from the recording's.
 
-#![allow(dead_code)] // until transactions use it, in the next commits
-
 use std::sync::atomic::{AtomicU8, Ordering};
 
 use crate::error::{Error, Result};
@@ -122,6 +120,20 @@ impl Method {
                 store_fence();
             }
         }
+    }
+}
+
+/// Whether a shared mapping of a file can be `MAP_SYNC`: then it is persistent
+/// memory itself that is mapped, and the file's own blocks are durable before a
+/// store to them can be made.
+pub fn maps_synchronously(file: std::os::fd::BorrowedFd<'_>) -> bool {
+    use std::os::fd::AsRawFd as _;
+    let flags = libc::MAP_SHARED_VALIDATE | libc::MAP_SYNC;
+    // SAFETY: a new mapping, which nobody uses, and which goes at once.
+    unsafe {
+        let len = twz_abi::PAGE as usize;
+        let at = libc::mmap(std::ptr::null_mut(), len, libc::PROT_READ, flags, file.as_raw_fd(), 0);
+        at != libc::MAP_FAILED && libc::munmap(at, len) == 0
     }
 }
 

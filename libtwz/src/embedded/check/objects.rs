@@ -164,6 +164,7 @@ impl Walk<'_> {
             self.tell(Severity::Warning, &files.tail_path, what, mend);
             meta.size = files.size;
         }
+        self.log_words(files, &mut meta);
         let now = Bounds::unpack(meta.bounds);
         let right = match bounds_from(files, now) {
             Ok(bounds) => bounds,
@@ -194,6 +195,17 @@ impl Walk<'_> {
         self.tell(severity, &files.tail_path, what, mend);
         meta.bounds = right.pack();
         Some(meta)
+    }
+
+    /// Which log the last transaction is in.
+    fn log_words(&mut self, files: &Files, meta: &mut Meta) {
+        const PLACE: u64 = META_START + std::mem::offset_of!(Meta, log_place) as u64;
+        if let Err(error) = meta.check_log() {
+            let mut mend = || set_word(&files.tail_path, PLACE, meta.log_place, 0);
+            let mend: Mend<'_> = Some(("the object is taken as it is", &mut mend));
+            self.tell(Severity::Error, &files.tail_path, error.to_string(), mend);
+            meta.log_place = 0;
+        }
     }
 
     /// The tail is to be as long as the FOT that the bounds claim: a process
