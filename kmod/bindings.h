@@ -42,3 +42,5 @@
 /* Macros that bindgen cannot read, because of their casts. */
 static const unsigned int TWZ_IOCB_APPEND = IOCB_APPEND;
 static const unsigned int TWZ_IOCB_DSYNC = IOCB_DSYNC;
+/* The kernel crate takes VM_MAYEXEC for this one. */
+static const unsigned long TWZ_VM_MAYSHARE = VM_MAYSHARE;

@@ -61,8 +61,10 @@ impl ObjectFile {
         self.space.look(|state| {
             let size = self.permitted(state, Rights::READ)?.size;
             let n = size.saturating_sub(at).min(buffer.len() as u64) as usize;
-            let part = buffer.get_mut(..n).unwrap_or(&mut []);
-            state.store.read(self.record, DATA_START + at, part)?;
+            if n != 0 {
+                let part = buffer.get_mut(..n).unwrap_or(&mut []);
+                state.store.read(self.record, DATA_START + at, part)?;
+            }
             Ok(n)
         })
     }
@@ -191,6 +193,12 @@ impl Descriptor for ObjectFile {
         size.map_err(|refusal| refusal.errno)
     }
 
+    fn pages(tag: u64) -> Result<u64, Error> {
+        let space = sys::space().ok_or(ENODEV)?;
+        let pages = space.look(|state| Ok(state.store.pages_used(RecordNo(tag as u32))?));
+        pages.map_err(|refusal| refusal.errno)
+    }
+
     fn seek(&self, at: u64, data: bool) -> Result<u64, Error> {
         let found = self.space.look(|state| {
             let record = self.permitted(state, Rights::NONE)?;
@@ -210,6 +218,9 @@ impl Descriptor for ObjectFile {
     }
 
     fn resize(&self, size: u64) -> Result<(), Error> {
+        if size > MAX_DATA {
+            return Err(EFBIG);
+        }
         let result = self.space.change(|state| {
             let old = self.permitted(state, Rights::WRITE)?.size;
             state.resize(self.space, self.record, size)?;

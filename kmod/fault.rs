@@ -189,11 +189,14 @@ impl State {
         }
         let rights = self.decide(wish, &record, protection, context)?;
         let inside = self.store.pages_from(&record, wish.page)?;
+        if wish.huge && inside < FANOUT {
+            return Ok(Look::Smaller);
+        }
         if inside == 0 {
             return Err(Refusal::new(EFAULT, reason::OUTSIDE).of(record.id));
         }
         match wish.huge {
-            true => self.look_huge(wish, r, &record, rights, inside),
+            true => self.look_huge(wish, r, &record, rights),
             false => self.look_small(wish, r, &record, rights, inside),
         }
     }
@@ -257,6 +260,14 @@ impl State {
             return refuse(EROFS, reason::READ_ONLY, granted.without(Rights::WRITE));
         }
         let allowed = allowed.and(wish.protection);
+        // What is mapped can be read on this processor, whatever its tables say.
+        if !allowed.contains(Rights::READ) {
+            let denies = match protection.contains(Rights::READ) {
+                true => reason::CONTEXT_DENIES,
+                false => reason::VIEW_DENIES,
+            };
+            return refuse(EACCES, denies, protection.and(granted));
+        }
         Ok(if self.read_only { allowed.without(Rights::WRITE) } else { allowed })
     }
 
@@ -320,11 +331,10 @@ impl State {
         r: RecordNo,
         record: &ObjectRecord,
         rights: Rights,
-        inside: u64,
     ) -> Result<Look> {
         // The kernel maps 2 MiB with the execution right of the whole mapping.
         let executes = wish.protection.contains(Rights::EXEC);
-        if inside < FANOUT || (executes && !rights.contains(Rights::EXEC)) {
+        if executes && !rights.contains(Rights::EXEC) {
             return Ok(Look::Smaller);
         }
         let write = wish.access == Access::Write;

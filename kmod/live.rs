@@ -29,6 +29,8 @@ pub(crate) struct Entry {
     pub verified: bool,
     /// Somebody may have pages of zeros mapped for its holes.
     pub zeros: bool,
+    /// It is immutable, and was brought in but not found whole yet.
+    pub(crate) filling: bool,
     /// It was deleted.
     dying: bool,
 }
@@ -42,6 +44,7 @@ impl Entry {
         next: 0,
         verified: false,
         zeros: false,
+        filling: false,
         dying: false,
     };
 }

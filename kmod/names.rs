@@ -3,11 +3,11 @@
 
 use crate::{
     command::zero,
-    error::{errno, Refusal, Result},
+    error::{Refusal, Result},
     session::Session,
     sys::{self, UserBytes},
 };
-use kernel::{bindings, prelude::*};
+use kernel::prelude::*;
 use twz_abi::{
     ioctl::{Bind, DirEntry, Lookup, PathOnly, ReadDir, Rename},
     name::{kind, NameEntry, MAX_PATH},
@@ -122,7 +122,7 @@ impl Session {
 /// Copies a path in.
 fn path(address: u64, len: u32) -> Result<KVec<u8>> {
     if len as usize > MAX_PATH {
-        return Err(errno(bindings::ENAMETOOLONG).into());
+        return Err(Refusal::argument());
     }
     let mut path = KVec::from_elem(0, len as usize, GFP_KERNEL)?;
     UserBytes::new(address as usize, len as usize).read(&mut path)?;

@@ -14,10 +14,11 @@ use kernel::prelude::*;
 use twz_abi::{
     ioctl::{Adopt, Copy, Create, Delete, List, Reserve, Resize, Stat, Sync},
     meta::{self, flags},
+    reason,
     view::MAX_SLOTS,
     ObjectId, ObjectRecord, Rights, DATA_START, MAX_DATA, PAGE, SLOT, SLOT_PAGES,
 };
-use twz_core::{ident::ContentHash, Identity, NewObject, RecordNo};
+use twz_core::{ident::ContentHash, Identity, NewObject, RecordNo, StoreError};
 
 /// Bytes that are hashed, and pages that are made or flushed, under one lock.
 const STEP: u64 = 64;
@@ -38,8 +39,21 @@ impl Session {
 
     pub(crate) fn adopt(&self, adopt: &mut Adopt) -> Result {
         let identity = identity(&adopt.create, adopt.content)?;
-        adopt.create.id = self.place(&adopt.create, &identity)?;
-        Ok(())
+        if identity.id() != Some(adopt.create.id) {
+            return Err(Refusal::new(EINVAL, reason::BAD_ID).of(adopt.create.id));
+        }
+        let id = self.place(&adopt.create, &identity)?;
+        if adopt.create.flags & flags::IMMUTABLE == 0 {
+            return Ok(());
+        }
+        // Whoever brings it in has yet to fill it, until a SYNC finds it whole.
+        self.space.change(|state| {
+            let r = state.store.find(id)?;
+            if let Some(entry) = state.live.get_mut(r) {
+                entry.filling = true;
+            }
+            Ok(())
+        })
     }
 
     fn place(&self, new: &Create, identity: &Identity) -> Result<ObjectId> {
@@ -133,7 +147,7 @@ impl Session {
         self.space.change(|state| {
             let (_, record) = state.permitted(delete.id, self.context, Rights::DELETE)?;
             if record.kind == meta::kind::NAMES {
-                return Err(twz_core::StoreError::Directory { id: delete.id }.into());
+                return Err(StoreError::Directory { id: delete.id }.into());
             }
             let r = state.store.delete(delete.id)?;
             state.live.kill(r);
@@ -143,14 +157,32 @@ impl Session {
 
     pub(crate) fn sync(&self, sync: &mut Sync) -> Result {
         zero(sync.reserved)?;
-        let r = self.space.change(|state| {
-            let (r, _) = state.find(sync.id)?;
+        let (r, record) = self.space.change(|state| {
+            let (r, record) = state.find(sync.id)?;
             state.live.hold(r);
-            Ok(r)
+            Ok((r, record))
         })?;
-        let result = slot::flush(self.space, r, 1..SLOT_PAGES);
+        let result = slot::flush(self.space, r, 1..SLOT_PAGES).and_then(|()| {
+            match self.space.look(|state| Ok(state.live.get(r).filling))? {
+                true => self.fill(r, &record),
+                false => Ok(()),
+            }
+        });
         self.release(r);
         result
+    }
+
+    /// Finds an immutable object that was brought in whole, or refuses it.
+    fn fill(&self, r: RecordNo, record: &ObjectRecord) -> Result {
+        if self.hash(r)? != record.content {
+            return Err(StoreError::ContentMismatch { id: record.id }.into());
+        }
+        self.space.change(|state| {
+            if let Some(entry) = state.live.get_mut(r) {
+                entry.filling = false;
+            }
+            Ok(())
+        })
     }
 
     /// Lets go of a record that a command held.

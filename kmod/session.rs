@@ -15,7 +15,7 @@ use crate::{
 };
 use core::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use kernel::prelude::*;
-use twz_abi::{ioctl::LastError, reason};
+use twz_abi::{ioctl::LastError, reason, SLOT_PAGES};
 
 /// An open of the device.
 pub(crate) struct Session {
@@ -117,10 +117,15 @@ impl Session {
         if !self.owner.is(request) {
             return Err(Refusal::new(EPERM, reason::FOREIGN));
         }
-        if !request.is_shared() || self.shown().is_none() {
-            return Err(Refusal::new(EINVAL, reason::BAD_MAPPING));
-        }
-        Ok(())
+        let bad = Refusal::new(EINVAL, reason::BAD_MAPPING);
+        let view = self.shown().filter(|_| request.is_shared()).ok_or(bad)?;
+        self.space.look(|state| {
+            let slots = state.views.get(view).map_or(0, |view| view.slots());
+            match request.end() <= slots as u64 * SLOT_PAGES {
+                true => Ok(()),
+                false => Err(bad),
+            }
+        })
     }
 
     /// Keeps a refusal for `LAST_ERROR`.

@@ -103,7 +103,7 @@ impl Session {
             Ok((index, file))
         })?;
         // The descriptor takes a hold of its own; this one was for the way there.
-        let made = file.ok_or(ENOENT).and_then(|file| file.descriptor(wanted.contains(Rights::WRITE)));
+        let made = file.ok_or(ENOENT).and_then(|file| file.descriptor(wanted));
         ObjectFile::let_go(self.space, index);
         let made = made?;
         open.fd = made.number();

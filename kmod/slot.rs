@@ -14,7 +14,7 @@ use core::ops::Range;
 use kernel::prelude::*;
 use twz_abi::{
     ioctl::{Transfer, Wait, Wake},
-    ObjectId, Rights, META_START, PAGE, SLOT,
+    reason, record::FANOUT, ObjectId, Rights, META_START, PAGE, SLOT,
 };
 use twz_core::{RecordNo, Translation};
 
@@ -66,10 +66,8 @@ impl Session {
             let from = UserBytes::new((transfer.address + done) as usize, part.len());
             let step = from.read(part).map_err(Refusal::from).and_then(|()| {
                 self.space.change(|state| {
-                    let (r, record) = state.find(transfer.id)?;
-                    // Who brings an immutable object in fills it once: the store
-                    // lets nothing but what its id covers stay (`fill`).
-                    if record.flags & twz_abi::meta::flags::IMMUTABLE == 0 {
+                    let (r, _) = state.find(transfer.id)?;
+                    if !state.live.get(r).filling {
                         state.permitted(transfer.id, self.context, Rights::WRITE)?;
                     }
                     state.write(self.space, r, at, part)
@@ -120,7 +118,10 @@ impl Session {
             return Err(Refusal::argument());
         }
         self.space.change(|state| {
-            let (record, _) = state.permitted(id, self.context, wanted)?;
+            let (record, found) = state.permitted(id, self.context, wanted)?;
+            if state.store.pages_from(&found, offset / PAGE)? == 0 {
+                return Err(Refusal::new(EINVAL, reason::OUTSIDE).of(id));
+            }
             state.live.hold(record);
             Ok(Word { record, offset })
         })
@@ -176,8 +177,14 @@ pub(crate) fn make_pages(space: &Space, r: RecordNo, pages: Range<u64>) -> Resul
     let mut page = pages.start;
     while page < pages.end {
         page += space.change(|state| {
-            let count = (pages.end - page).min(MAKE);
-            let made = state.store.touch_many(r, page, count, true)? as u64;
+            let left = pages.end - page;
+            let made = match page % FANOUT == 0 && left >= FANOUT {
+                true => match state.store.touch_huge(r, page)? {
+                    Translation::Page { huge: true, .. } => FANOUT,
+                    _ => 1,
+                },
+                false => state.store.touch_many(r, page, left.min(MAKE), true)? as u64,
+            };
             if made == 0 {
                 return Err(Refusal::argument());
             }

@@ -51,7 +51,12 @@ impl<'a> MapRequest<'a> {
     /// Whether stores are to reach the object itself.
     pub(crate) fn is_shared(&self) -> bool {
         let flags = self.0.vma_flags.__vma_flags.first().copied().unwrap_or(0);
-        flags as u64 & kernel::mm::virt::flags::MAYSHARE as u64 != 0
+        flags & super::bindings::TWZ_VM_MAYSHARE as usize != 0
+    }
+
+    /// One past the last page of the file that is asked for.
+    pub(crate) fn end(&self) -> u64 {
+        self.0.pgoff as u64 + ((self.0.end - self.0.start) >> 12) as u64
     }
 }
 

@@ -203,7 +203,7 @@ impl Fault<'_> {
 pub(super) fn prepare<A: Answers>(description: &mut bindings::vm_area_desc) -> Result {
     let Some(word) = description.vma_flags.__vma_flags.first_mut() else { return Err(EINVAL) };
     // A private mapping would be given copies behind our back.
-    if *word as u64 & flags::MAYSHARE as u64 == 0 {
+    if *word & super::bindings::TWZ_VM_MAYSHARE as usize == 0 {
         return Err(EINVAL);
     }
     *word |= (flags::PFNMAP | flags::IO | flags::DONTCOPY | flags::DONTEXPAND | flags::DONTDUMP)

@@ -25,6 +25,8 @@ pub(crate) trait Descriptor: Send + Sync + Sized + 'static {
     /// Writes at `at`, or at the end; returns where that was, and how much.
     fn write(&self, at: Option<u64>, from: &mut IovIterSource<'_>) -> Result<(u64, usize)>;
     fn size(&self) -> Result<u64>;
+    /// Pages that the object whose inode has this `tag` takes.
+    fn pages(tag: u64) -> Result<u64>;
     /// The next byte from `at` on that is data, or that is not.
     fn seek(&self, at: u64, data: bool) -> Result<u64>;
     fn resize(&self, size: u64) -> Result;
@@ -102,13 +104,18 @@ impl InodeFile {
     }
 
     /// A descriptor of the object: `Descriptor::open` is asked.
-    pub(crate) fn descriptor(&self, write: bool) -> Result<NewDescriptor> {
-        let access = if write { bindings::O_RDWR } else { bindings::O_RDONLY };
+    /// Nobody else can open the inode, by a name in /proc least of all.
+    pub(crate) fn descriptor(&self, rights: Rights) -> Result<NewDescriptor> {
+        let access = match (rights.contains(Rights::READ), rights.contains(Rights::WRITE)) {
+            (true, true) => bindings::O_RDWR,
+            (false, true) => bindings::O_WRONLY,
+            _ => bindings::O_RDONLY,
+        };
         // SAFETY: the path is that of a file we have a reference to; what comes back
         // is a reference.
         unsafe {
             let path = ptr::addr_of!((*self.0).__bindgen_anon_1.__f_path);
-            let flags = (access | bindings::O_CLOEXEC | bindings::O_LARGEFILE) as _;
+            let flags = (access | bindings::O_CLOEXEC | bindings::O_LARGEFILE | OURS) as _;
             let file = from_err_ptr(bindings::dentry_open(path, flags, (*self.0).f_cred))?;
             NewDescriptor::new(file)
         }
@@ -172,7 +179,28 @@ struct Inodes<D>(PhantomData<D>);
 
 impl<D: Descriptor> Inodes<D> {
     const OPERATIONS: &'static bindings::inode_operations =
-        &bindings::inode_operations { setattr: Some(Self::set), ..pin_init::zeroed() };
+        &bindings::inode_operations {
+            setattr: Some(Self::set),
+            getattr: Some(Self::get),
+            ..pin_init::zeroed()
+        };
+
+    /// What every file has, and the storage that the object has now.
+    unsafe extern "C" fn get(
+        map: *mut bindings::mnt_idmap,
+        path: *const bindings::path,
+        stat: *mut bindings::kstat,
+        wanted: u32,
+        _: kernel::ffi::c_uint,
+    ) -> kernel::ffi::c_int {
+        // SAFETY: the kernel hands us a valid path and a place for the answer.
+        unsafe {
+            let inode = (*(*path).dentry).d_inode;
+            bindings::generic_fillattr(map, wanted, inode, stat);
+            (*stat).blocks = D::pages((*inode).i_private as u64).unwrap_or(0) * 8;
+        }
+        0
+    }
 
     /// Only the size can be set.
     unsafe extern "C" fn set(
@@ -220,7 +248,13 @@ impl<D: Descriptor> Files<D> {
         from_result(|| {
             // SAFETY: the kernel hands us a file that is being opened, of an inode
             // that `InodeFile::new` made.
-            let (tag, access) = unsafe { ((*inode).i_private as u64, (*file).f_flags & 3) };
+            let (tag, flags) = unsafe { ((*inode).i_private as u64, (*file).f_flags) };
+            if flags & OURS == 0 {
+                return Err(EACCES);
+            }
+            // SAFETY: as above.
+            unsafe { (*file).f_flags = flags & !OURS };
+            let access = flags & 3;
             let rights = match access {
                 bindings::O_RDONLY => Rights::READ,
                 bindings::O_WRONLY => Rights::WRITE,
@@ -357,6 +391,10 @@ impl<D: Descriptor> Files<D> {
         })
     }
 }
+
+/// A flag of an open that programs cannot give: the kernel takes those away that
+/// it does not know.
+const OURS: u32 = 1 << 30;
 
 const PUNCH: u32 = super::bindings::FALLOC_FL_KEEP_SIZE | super::bindings::FALLOC_FL_PUNCH_HOLE;
 
