@@ -56,8 +56,8 @@ pub trait Subject {
 }
 
 /// How a trace is to be run.
-#[derive(Clone)]
-pub struct Config {
+#[derive(Clone, Copy)]
+pub struct Config<'c> {
     /// Which images there are.
     pub model: Model,
     /// Where the random numbers begin.
@@ -69,7 +69,7 @@ pub struct Config {
     /// Whether one violation is enough.
     pub stop: bool,
     /// What is changed in the traces of recovery, for deliberate mistakes.
-    pub edit: Option<fn(&mut Vec<Event>)>,
+    pub edit: Option<&'c dyn Fn(&mut Vec<Event>)>,
 }
 
 /// What came of it.
@@ -121,7 +121,12 @@ impl Hasher for Itself {
 const NESTED_CAP: u64 = 6;
 
 /// Runs the trace `events`, recorded on a medium of `words`.
-pub fn run(subject: &mut dyn Subject, words: &[u64], events: &[Event], config: &Config) -> Tally {
+pub fn run(
+    subject: &mut dyn Subject,
+    words: &[u64],
+    events: &[Event],
+    config: &Config<'_>,
+) -> Tally {
     let mut image = Image::new(words.to_vec(), config.seed);
     let own = if config.nested { config.states / 3 * 2 } else { config.states };
     let cap = cap_for(&sizes(config.model, words, events), own.max(1));
@@ -146,7 +151,7 @@ pub fn run(subject: &mut dyn Subject, words: &[u64], events: &[Event], config: &
 
 struct Drive<'d> {
     subject: &'d mut dyn Subject,
-    config: &'d Config,
+    config: &'d Config<'d>,
     tally: Tally,
     seen: Hashes,
     dice: Random,

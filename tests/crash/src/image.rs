@@ -95,6 +95,12 @@ impl Image {
         }
     }
 
+    /// Makes a word `value` until the next rewind.
+    pub fn pretend(&mut self, word: u32, value: u64) {
+        let old = std::mem::replace(&mut self.words[word as usize], value);
+        self.undo.push((word, old, value));
+    }
+
     /// Takes back what was written through the medium.
     pub fn rewind(&mut self) {
         while let Some((word, old, _)) = self.undo.pop() {

@@ -11,12 +11,16 @@ mod cases;
 mod drive;
 mod enumerate;
 mod image;
+mod lies;
 mod model;
+mod mutants;
+mod protocols;
 mod random;
 mod report;
 mod store;
 mod suite;
 mod trace;
+mod variants;
 
 use std::{path::PathBuf, process::ExitCode, time::Instant};
 
@@ -29,6 +33,10 @@ use serde_json::json;
 enum Part {
     /// Every operation of the store, cut everywhere.
     Store,
+    /// The store without each of its flushes and fences in turn.
+    Mutants,
+    /// Deliberately broken variants of published classes.
+    Variants,
 }
 
 /// Plays power cuts.
@@ -98,6 +106,12 @@ fn main() -> ExitCode {
     if arguments.wants(Part::Store) {
         store_part(&arguments, &mut score);
     }
+    if arguments.wants(Part::Mutants) {
+        mutants_part(&arguments, &mut score);
+    }
+    if arguments.wants(Part::Variants) {
+        variants_part(&arguments, &mut score);
+    }
     if let Some(path) = &arguments.json {
         score.report.insert("seed".to_owned(), json!(arguments.seed));
         if let Err(error) = report::write(path, &serde_json::Value::Object(score.report)) {
@@ -166,4 +180,47 @@ fn store_part(arguments: &Arguments, score: &mut Score) {
             "cases": outcomes.iter().map(report::case).collect::<Vec<_>>(),
         }),
     );
+}
+
+fn mutants_part(arguments: &Arguments, score: &mut Score) {
+    let mut cases = cases::all();
+    cases.retain(|case| arguments.picks(case.name));
+    let mutants = mutants::run(&cases, arguments.model, arguments.seed, arguments.jobs());
+    println!();
+    for mutant in &mutants {
+        let how = match &mutant.caught {
+            Some((case, broken)) => format!("{case}: {}", broken.invariant),
+            None => "NOT CAUGHT".to_owned(),
+        };
+        println!("{:60} {:>9} states  {how}", mutant.name, grouped(mutant.states));
+    }
+    let caught = mutants.iter().filter(|mutant| mutant.caught.is_some()).count();
+    println!("mutants: {caught} of {} deleted flushes and fences caught", mutants.len());
+    score.count("mutants::every_flush_and_fence_is_needed", caught == mutants.len());
+    let all: Vec<_> = mutants.iter().map(mutants::Mutant::json).collect();
+    score.report.insert("mutants".to_owned(), json!(all));
+}
+
+fn variants_part(arguments: &Arguments, score: &mut Score) {
+    println!();
+    for protocol in protocols::ALL {
+        let tally = variants::protocol_run(protocol, 0, arguments.model, arguments.seed);
+        if let Some((broken, at)) = &tally.first {
+            println!("{}: {}: {}\n    {at}", protocol.name, broken.invariant, broken.text);
+        }
+        let name = format!("variants::{}_is_right", protocol.name.replace(' ', "_"));
+        score.count(&name, tally.violations == 0);
+    }
+    let variants = variants::run(arguments.model, arguments.seed, arguments.jobs());
+    println!();
+    for variant in &variants {
+        let by = variant.caught.as_ref().map_or("NOT CAUGHT", |broken| broken.invariant);
+        let variants::Variant { of, class, what, states, .. } = variant;
+        println!("{of:16} {class:37} {:>7}  {by:16} {what}", grouped(*states));
+    }
+    let caught = variants.iter().filter(|variant| variant.caught.is_some()).count();
+    println!("variants: {caught} of {} broken variants caught", variants.len());
+    score.count("variants::every_one_is_caught", caught == variants.len());
+    let all: Vec<_> = variants.iter().map(variants::Variant::json).collect();
+    score.report.insert("variants".to_owned(), json!(all));
 }

@@ -42,6 +42,7 @@ use crate::{
     drive::{Broken, Itself, Subject},
     enumerate::Position,
     image::{Image, Through},
+    lies::Lie,
 };
 
 /// What an object shows, as far as the cases write.
@@ -150,6 +151,8 @@ pub struct StoreSubject {
     hashes: Vec<u64>,
     valid: [Option<bool>; 2],
     looked: u64,
+    /// What recovery sees instead, for deliberate mistakes.
+    pub lie: Option<Lie>,
 }
 
 impl StoreSubject {
@@ -176,6 +179,7 @@ impl StoreSubject {
             hashes: Vec::new(),
             valid: [None; 2],
             looked: 0,
+            lie: None,
         }
     }
 
@@ -303,10 +307,12 @@ impl StoreSubject {
 
 impl Subject for StoreSubject {
     fn allowed(&self, at: Position) -> u64 {
+        let (cut, before) = (1 << (32 + at.done), (1 << (32 + at.done)) >> 1);
         match (at.returned, self.promise) {
-            (false, _) => 3 << at.done | 1 << (32 + at.done),
-            // Its bytes in place are durable with the next change.
-            (true, Promise::Words) => 1 << at.done | 1 << (31 + at.done),
+            // Bytes in place are durable with the next change.
+            (false, Promise::Words) if at.done > 0 => 3 << at.done | cut | before,
+            (false, _) => 3 << at.done | cut,
+            (true, Promise::Words) => 1 << at.done | before,
             (true, _) => 1 << at.done,
         }
     }
@@ -318,6 +324,9 @@ impl Subject for StoreSubject {
     }
 
     fn judge(&mut self, image: &mut Image, allowed: u64) -> Result<u64, Broken> {
+        if let Some(lie) = self.lie {
+            lie(&self.geo, image);
+        }
         if self.promise == Promise::Refused && allowed >> 32 != 0 {
             if let Err(StoreError::Format(_)) = Geometry::load(&Through(image)) {
                 return Ok(allowed);

@@ -78,6 +78,14 @@ fn replayed(words: Vec<u64>) -> Run {
     Run { words, events: media.events, images }
 }
 
+/// Two records that are sealed, the second by luck: nothing of either is in
+/// its place, and the fence of the second has not come.
+fn two_records(setup: Op, op: Op) -> Vec<u64> {
+    let geo = *furnished(SMALL, setup).geometry();
+    let journal = geo.journal_page..geo.journal_page + geo.journal_pages;
+    cut_at_the_seal(setup, op, |_, word| journal.contains(&(word as u64 / 512)))
+}
+
 const CREATE: Op = |s| create(s, 5, 1).map(|_| ());
 
 /// The cases.
@@ -88,6 +96,28 @@ pub const CASES: &[Case] = &[
         "replay_a_create",
         Whole,
         Source::Own(|| replayed(sealed(furnish, CREATE))),
+    ),
+    Case::new(
+        "replay",
+        "replay_two_creates",
+        Whole,
+        Source::Own(|| {
+            replayed(two_records(furnish, |s| {
+                create(s, 5, 1)?;
+                create(s, 6, 2).map(|_| ())
+            }))
+        }),
+    ),
+    Case::new(
+        "replay",
+        "replay_two_names",
+        Whole,
+        Source::Own(|| {
+            replayed(two_records(furnish, |s| {
+                s.bind(b"/one", id(1), false)?;
+                s.bind(b"/two", id(1), false).map(|_| ())
+            }))
+        }),
     ),
     Case::new(
         "replay",

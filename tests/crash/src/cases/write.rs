@@ -41,6 +41,23 @@ pub const CASES: &[Case] = &[
     .weighs(10),
     Case::new(
         "write",
+        "write_in_place_then_create",
+        Words,
+        Source::Ops(
+            SMALL,
+            furnish,
+            &[
+                |s| {
+                    let r = s.find(id(1))?;
+                    s.write(r, DATA_START + 100, &[9; 40])
+                },
+                |s| super::create(s, 2, 1).map(|_| ()),
+            ],
+        ),
+    )
+    .weighs(50),
+    Case::new(
+        "write",
         "write_to_holes",
         Words,
         Source::Ops(
