@@ -67,5 +67,5 @@ install: ## install twz, its manual and completions, and the library (PREFIX, DE
 	$(CARGO) build --release -p twzd -p twz
 	@scripts/install.sh
 
-clean: ## remove everything that was built (not the cached trixie tree, not the fuzz corpus)
+clean: ## remove everything that was built (not the cached trees and kernels, not the fuzz corpus)
 	$(CARGO) clean

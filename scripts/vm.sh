@@ -122,7 +122,7 @@ flock -n 8 || die "another machine is using $image"
 [[ -e $image ]] || truncate -s "${size}M" "$image"
 size=$(($(stat -c %s "$image") >> 20))
 
-words="console=ttyS0 panic=-1 loglevel=7 nokaslr"
+words="console=ttyS0 panic=-1 loglevel=7"
 if ((second > 0)); then
     # Above the first gigabyte, of memory added for it; the firmware's tables are at the end.
     memory=$(((memory < 1024 ? 1024 : memory) + second + 16))
