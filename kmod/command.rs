@@ -7,16 +7,16 @@
 
 use crate::{
     error::{errno, Refusal, Result},
+    fault::{self, Shown},
     session::Session,
     sys::{self, DeviceFile, UserBytes},
-    view::Place,
 };
 use kernel::{bindings, prelude::*};
 use twz_abi::{
     ioctl::{self, Fault, Handshake, Info, LastError},
-    reason, Rights, FORMAT_VERSION, SLOT_PAGES,
+    reason, Rights, FORMAT_VERSION,
 };
-use twz_core::rights::{decide, Access, Decision};
+use twz_core::rights::Access;
 use zerocopy::{FromBytes, Immutable, IntoBytes};
 
 /// What a command's argument is: bytes of which every pattern is a value.
@@ -128,31 +128,12 @@ impl Session {
             Rights::EXEC => Access::Execute,
             _ => return Err(Refusal::argument()),
         };
-        let found = sys::mapped_at(fault.address as usize, |session: &Session, page| {
-            Some((session.shown()?, page))
+        let found = sys::mapped_at(fault.address as usize, |session: &Session, page, protection| {
+            Some((session.shown()?, page, protection))
         });
-        let (view, at) = found.flatten().ok_or(Refusal::argument())?;
-        let (slot, page) = ((at / SLOT_PAGES) as u32, at % SLOT_PAGES);
-        self.space.change(|state| {
-            let place = Place { view, slot };
-            let r = state.views.bound(place).ok_or(Refusal::new(EFAULT, reason::NO_VIEW))?;
-            let record = state.store.stat(r)?;
-            let shown = state.views.get(view).map(|v| v.entry(state.store.media(), slot));
-            let protection = match shown.transpose()?.flatten().map(|entry| entry.check()) {
-                Some(Ok(Some(shown))) if shown.id == record.id => shown.protection,
-                _ => return Err(Refusal::new(EFAULT, reason::NO_VIEW)),
-            };
-            let granted = state.contexts.rights(self.context, &record);
-            match decide(access, protection, granted) {
-                Decision::Allow(_) => {
-                    state.zap(self.space, r, page..page + 1);
-                    Ok(())
-                }
-                Decision::Refuse(_) => {
-                    Err(Refusal::denied(record.id, access.right(), granted.and(protection)))
-                }
-            }
-        })
+        let (view, page, protection) = found.flatten().ok_or(Refusal::argument())?;
+        let shown = Shown::View { view, context: self.context };
+        fault::let_go(self.space, shown, page, access, protection)
     }
 }
 

@@ -18,7 +18,7 @@ use kernel::{
     iov::{IovIterDest, IovIterSource},
     prelude::*,
 };
-use twz_abi::{ObjectRecord, Rights, DATA_START, MAX_DATA, PAGE};
+use twz_abi::{reason, ObjectRecord, Rights, DATA_START, MAX_DATA, PAGE};
 use twz_core::{RecordNo, Translation};
 
 /// Pages that are given back under one lock.
@@ -299,7 +299,11 @@ impl Descriptor for ObjectFile {
     fn fault(&self, fault: &mut Fault<'_>, huge: bool) -> Outcome {
         let shown = Shown::Object { record: self.record, rights: self.rights };
         fault::fault(self.space, shown, fault, huge)
-            .unwrap_or_else(|refusal| refused(self.space, &refusal, fault))
+            .unwrap_or_else(|refusal| match refused(self.space, &refusal, fault) {
+                // Past the end of a file, as of any.
+                Outcome::Segv if refusal.reason == reason::OUTSIDE => Outcome::Bus,
+                outcome => outcome,
+            })
     }
 
     fn close(&self) {

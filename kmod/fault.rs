@@ -71,6 +71,8 @@ struct Map {
     first: u64,
     count: usize,
     pages: [Translation; AROUND as usize],
+    /// Holes may be mapped, as zeros: it is known that they may be.
+    zeros: bool,
 }
 
 /// What has to be done before a page can be mapped.
@@ -123,6 +125,31 @@ pub(crate) fn fault(space: &Space, shown: Shown, fault: &mut Fault<'_>, huge: bo
     Ok(Outcome::Again)
 }
 
+/// Lets go of the page at `page` of a mapping with this protection, if the access
+/// would be granted now: then it is made again, and asked about.
+pub(crate) fn let_go(
+    space: &Space,
+    shown: Shown,
+    page: u64,
+    access: Access,
+    protection: Rights,
+) -> Result {
+    let (slot, page) = ((page / SLOT_PAGES) as u32, page % SLOT_PAGES);
+    let wish = Wish { shown, slot, page, before: 0, after: 1, access, protection, huge: false };
+    space.change(|state| {
+        for _ in 0..8 {
+            match state.granted(&wish)? {
+                Ok((r, ..)) => {
+                    state.zap(space, r, page..page + 1);
+                    return Ok(());
+                }
+                Err(need) => state.provide(space, &wish, need)?,
+            }
+        }
+        Err(EAGAIN.into())
+    })
+}
+
 /// The control page, which is all that slot 0 has.
 fn control(space: &Space, fault: &mut Fault<'_>, huge: bool) -> Result<Outcome> {
     if huge {
@@ -170,14 +197,18 @@ impl Wish {
 }
 
 impl State {
-    /// Looks at what an access would find, and changes nothing.
-    fn look(&self, wish: &Wish) -> Result<Look> {
+    /// What an access would be granted, on which object.
+    #[allow(clippy::type_complexity)]
+    fn granted(
+        &self,
+        wish: &Wish,
+    ) -> Result<core::result::Result<(RecordNo, ObjectRecord, Rights), Need>> {
         let (r, record, protection, context) = match wish.shown {
             Shown::View { view, context } => {
                 let place = Place { view, slot: wish.slot };
                 match self.shown_object(place)? {
                     Ok((r, record, protection)) => (r, record, protection, context),
-                    Err(need) => return Ok(Look::Needs(need)),
+                    Err(need) => return Ok(Err(need)),
                 }
             }
             Shown::Object { record: r, rights } => {
@@ -185,9 +216,18 @@ impl State {
             }
         };
         if !self.live.get(r).verified {
-            return Ok(Look::Needs(Need::Verify(r)));
+            return Ok(Err(Need::Verify(r)));
         }
         let rights = self.decide(wish, &record, protection, context)?;
+        Ok(Ok((r, record, rights)))
+    }
+
+    /// Looks at what an access would find, and changes nothing.
+    fn look(&self, wish: &Wish) -> Result<Look> {
+        let (r, record, rights) = match self.granted(wish)? {
+            Ok(found) => found,
+            Err(need) => return Ok(Look::Needs(need)),
+        };
         let inside = self.store.pages_from(&record, wish.page)?;
         if wish.huge && inside < FANOUT {
             return Ok(Look::Smaller);
@@ -290,6 +330,7 @@ impl State {
             first: page - back,
             count: 0,
             pages: [Translation::Hole; AROUND as usize],
+            zeros: self.live.get(r).zeros && wish.access == Access::Read,
         };
         // The group may lie across two nodes of the map: the page's own counts.
         loop {
@@ -315,7 +356,7 @@ impl State {
                 let goes_on = at == 0 && page > 1 && self.is_there(record, page - 1)?;
                 touch(map.ahead(at, goes_on), false)
             }
-            Translation::Hole if self.live.get(r).zeros => Ok(Look::Map(map)),
+            Translation::Hole if map.zeros => Ok(Look::Map(map)),
             Translation::Hole => Ok(Look::Needs(Need::Zeros(r))),
         }
     }
@@ -347,7 +388,7 @@ impl State {
                 if let Some(first) = pages.first_mut() {
                     *first = found;
                 }
-                Look::Map(Map { rights, first: wish.page, count: 1, pages })
+                Look::Map(Map { rights, first: wish.page, count: 1, pages, zeros: false })
             }
             Translation::Hole if write => Look::Needs(Need::Run { record: r, page: wish.page }),
             _ => Look::Smaller,
@@ -379,7 +420,7 @@ impl State {
                     let rights = if shared { read_only } else { map.rights };
                     (self.store.media().frame(pool_page), rights)
                 }
-                Translation::Hole if wish.access == Access::Read && page != SLOT_PAGES - 1 => {
+                Translation::Hole if map.zeros && page != SLOT_PAGES - 1 => {
                     counters.count(Event::Zero);
                     (space.zeros.frame(), Rights::READ)
                 }
@@ -453,7 +494,12 @@ impl State {
             self.drop_slot(space, place);
         }
         let Some(id) = id else { return Ok(()) };
-        let r = self.store.find(id)?;
+        let r = self.store.find(id).or_else(|error| {
+            // A view that was deleted can still be shown by itself.
+            let view = self.views.get(place.view).map(|view| view.record);
+            let own = |r: &RecordNo| self.store.stat(*r).is_ok_and(|record| record.id == id);
+            view.filter(own).ok_or(error)
+        })?;
         space.counters.count(Event::Bound);
         self.views.bind(&mut self.live, place, r);
         Ok(())

@@ -15,7 +15,7 @@ use crate::{
 };
 use core::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use kernel::prelude::*;
-use twz_abi::{ioctl::LastError, reason, SLOT_PAGES};
+use twz_abi::{ioctl::LastError, reason, view::MAX_SLOTS, SLOT_PAGES};
 
 /// An open of the device.
 pub(crate) struct Session {
@@ -118,14 +118,10 @@ impl Session {
             return Err(Refusal::new(EPERM, reason::FOREIGN));
         }
         let bad = Refusal::new(EINVAL, reason::BAD_MAPPING);
-        let view = self.shown().filter(|_| request.is_shared()).ok_or(bad)?;
-        self.space.look(|state| {
-            let slots = state.views.get(view).map_or(0, |view| view.slots());
-            match request.end() <= slots as u64 * SLOT_PAGES {
-                true => Ok(()),
-                false => Err(bad),
-            }
-        })
+        match request.is_shared() && self.shown().is_some() {
+            true if request.end() <= MAX_SLOTS as u64 * SLOT_PAGES => Ok(()),
+            _ => Err(bad),
+        }
     }
 
     /// Keeps a refusal for `LAST_ERROR`.

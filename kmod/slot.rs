@@ -14,7 +14,8 @@ use core::ops::Range;
 use kernel::prelude::*;
 use twz_abi::{
     ioctl::{Transfer, Wait, Wake},
-    reason, record::FANOUT, ObjectId, Rights, META_START, PAGE, SLOT,
+    reason, record::FANOUT, ObjectId, Rights, DATA_START,
+    META_START, PAGE, SLOT,
 };
 use twz_core::{RecordNo, Translation};
 
@@ -83,7 +84,7 @@ impl Session {
 
     fn buffer(&self, transfer: &Transfer) -> Result<KVec<u8>> {
         let end = transfer.offset.checked_add(transfer.len).filter(|end| *end <= SLOT);
-        if end.is_none() {
+        if end.is_none() || transfer.offset < DATA_START {
             return Err(Refusal::argument());
         }
         Ok(KVec::from_elem(0, (transfer.len as usize).min(COPY), GFP_KERNEL)?)

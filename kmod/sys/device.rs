@@ -14,6 +14,7 @@ use kernel::{
     error::{from_err_ptr, from_result, to_result},
     prelude::*,
 };
+use twz_abi::Rights;
 
 /// What an open of the device is.
 pub(crate) trait Device: Send + Sync + Sized + 'static {
@@ -134,8 +135,12 @@ impl DeviceFile {
 }
 
 /// Asks about the mapping of the calling process at `address`, if it is one of
-/// the device's: what the file is, and which of its pages is there.
-pub(crate) fn mapped_at<D: Device, R>(address: usize, ask: impl FnOnce(&D, u64) -> R) -> Option<R> {
+/// the device's: what the file is, which of its pages is there, and what the
+/// mapping allows.
+pub(crate) fn mapped_at<D: Device, R>(
+    address: usize,
+    ask: impl FnOnce(&D, u64, Rights) -> R,
+) -> Option<R> {
     let task = current!();
     let mm = task.mm()?;
     let guard = mm.mmap_read_lock();
@@ -148,7 +153,8 @@ pub(crate) fn mapped_at<D: Device, R>(address: usize, ask: impl FnOnce(&D, u64) 
     // a `D`, since it is answered by one.
     let (opened, first) =
         unsafe { (&*(*(*raw).vm_file).private_data.cast::<D>(), (*raw).vm_pgoff as u64) };
-    Some(ask(opened, first + ((address - vma.start()) >> 12) as u64))
+    let page = first + ((address - vma.start()) >> 12) as u64;
+    Some(ask(opened, page, fault::protection(vma.flags() as usize)))
 }
 
 /// The device, while it is there.

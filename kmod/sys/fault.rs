@@ -137,13 +137,7 @@ impl Fault<'_> {
 
     /// What the mapping itself allows.
     pub(crate) fn protection(&self) -> Rights {
-        let has = |bit: bindings::vm_flags_t, right| match self.flags() & bit as usize {
-            0 => Rights::NONE,
-            _ => right,
-        };
-        has(flags::READ, Rights::READ)
-            .or(has(flags::WRITE, Rights::WRITE))
-            .or(has(flags::EXEC, Rights::EXEC))
+        protection(self.flags())
     }
 
     /// Whether the page is mapped, without the right to write.
@@ -197,6 +191,17 @@ impl Fault<'_> {
         // the first of 512 (`Pmem::frame` gives out such only of whole runs).
         Outcome::from_raw(unsafe { super::bindings::vmf_insert_pfn_pmd(self.vmf, frame.0, write) })
     }
+}
+
+/// What a mapping with these flags allows.
+pub(super) fn protection(word: usize) -> Rights {
+    let has = |bit: bindings::vm_flags_t, right| match word & bit as usize {
+        0 => Rights::NONE,
+        _ => right,
+    };
+    has(flags::READ, Rights::READ)
+        .or(has(flags::WRITE, Rights::WRITE))
+        .or(has(flags::EXEC, Rights::EXEC))
 }
 
 /// Sets a mapping up so that `A` answers its faults.
