@@ -56,7 +56,10 @@ impl Fuzzer {
         let cases = props.cases();
         let ids = vec![view, props.object, props.view];
         let scratch = Map::anonymous(64 * map::PAGE, map::RW).expect("mmap");
-        let world = World::of(session, view, SLOTS, RWX);
+        // Large pages need a mapping that cannot be run.
+        let mut rng = rng;
+        let protection = if rng.one_in(2) { RWX } else { map::RW };
+        let world = World::of(session, view, SLOTS, protection);
         Self { rng, world, cases, _props: props, ids, files: vec![], maps: vec![], scratch }
     }
 

@@ -68,7 +68,6 @@ impl Image {
             store.copy(source, id(n), &NewObject::bytes(identity(n))).expect("a copy");
         }
         store.sync().expect("a fence");
-        drop(store);
         Self { bytes }
     }
 
@@ -139,7 +138,6 @@ mod tests {
         let mut copy = image.bytes.clone();
         let store = Store::open(Memory::new(&mut copy), Mode::ReadWrite).expect("a pool");
         assert!((0..OBJECTS + 10).all(|n| store.find(id(n)).is_ok()));
-        drop(store);
         image.change_superblocks(|s| s.version = 9);
         assert!(image.current().check().is_err());
         assert!(Store::open(Memory::new(&mut image.bytes), Mode::ReadWrite).is_err());

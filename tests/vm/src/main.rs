@@ -6,6 +6,7 @@
 //!     twz-vm attacks --expect-broken=G  on a module that lacks guard G
 //!     twz-vm TOOL                       what takes several boots, or long
 
+mod bench;
 mod commands;
 mod errno;
 mod file;

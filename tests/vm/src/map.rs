@@ -108,6 +108,16 @@ impl Map {
         mprotect(self.base, self.len, protection)
     }
 
+    /// The same without its first bytes, which go.
+    pub fn from(self, offset: usize) -> Self {
+        let rest = Self { base: self.base + offset, len: self.len - offset };
+        if offset > 0 {
+            let _ = munmap(self.base, offset);
+        }
+        self.forget();
+        rest
+    }
+
     /// Leaves the mapping to whoever has moved or replaced it.
     pub fn forget(self) {
         std::mem::forget(self);

@@ -7,7 +7,7 @@ use twz_abi::{DATA_START, ObjectId, PAGE, Rights, SLOT, ViewEntry, ioctl as abi,
 use zerocopy::IntoBytes as _;
 
 use crate::{
-    map::{Map, RWX, arena},
+    map::{self, Map, RWX, arena},
     probe::atomic,
     sys::Session,
 };
@@ -53,8 +53,14 @@ pub fn view_object(session: &Session, slots: u32) -> ObjectId {
 }
 
 impl World {
-    /// Eight slots, of which slot 1 shows the view; the mapping has every right.
+    /// Eight slots, of which slot 1 shows the view, to read and write.
     pub fn new() -> Self {
+        Self::with(8, map::RW)
+    }
+
+    /// The same, to be run as well: without large pages, where writing and
+    /// executing cannot be both.
+    pub fn to_run() -> Self {
         Self::with(8, RWX)
     }
 

@@ -63,7 +63,7 @@ fn code(world: &World, size: u64, protection: Rights) -> ObjectId {
 /// The page is mapped without execution; then the kernel is asked to rewrite
 /// it from the mapping's protection, which has execution.
 fn run_by_changing_the_protection() -> Attack {
-    let world = World::new();
+    let world = World::to_run();
     code(&world, PAGE, Rights::READ);
     let at = world.at(2, 0);
     assert_eq!(probe::load(at), Ok(RET));
@@ -79,7 +79,7 @@ fn run_by_changing_the_protection() -> Attack {
 }
 
 fn run_by_changing_the_protection_and_key() -> Attack {
-    let world = World::new();
+    let world = World::to_run();
     code(&world, PAGE, Rights::READ);
     let at = world.at(2, 0);
     assert_eq!(probe::load(at), Ok(RET));
@@ -100,7 +100,7 @@ fn mremap(at: usize, len: usize, new_len: usize, flags: i32, to: usize) -> Resul
 }
 
 fn move_with(flags: i32) -> Attack {
-    let world = World::new();
+    let world = World::to_run();
     let id = code(&world, PAGE, RW);
     let at = world.at(2, 0);
     assert_eq!(probe::load(at), Ok(RET));
@@ -127,7 +127,7 @@ fn move_a_slot_and_keep_the_old_place() -> Attack {
 }
 
 fn read_as_a_forked_child() -> Attack {
-    let world = World::new();
+    let world = World::to_run();
     code(&world, PAGE, RW);
     assert_eq!(probe::store(world.at(2, 8), 5), Ok(()));
     // What would have it copied after all.
@@ -147,7 +147,7 @@ fn read_as_a_forked_child() -> Attack {
 
 /// It is not touched: what would happen then is the kernel's end.
 fn map_a_view_for_oneself_alone() -> Attack {
-    let world = World::new();
+    let world = World::to_run();
     let map =
         |protection| Map::new(&world.fd, 0, map::PAGE, protection, libc::MAP_PRIVATE).map(|_| ());
     let got = [libc::PROT_READ, map::RW, RWX].map(map);
@@ -157,7 +157,7 @@ fn map_a_view_for_oneself_alone() -> Attack {
 }
 
 fn run_from_a_large_page_that_may_only_be_read() -> Attack {
-    let world = World::new();
+    let world = World::to_run();
     code(&world, 3 * HUGE as u64, Rights::READ);
     let at = world.at(2, 3 * HUGE as u64 / 2);
     assert_eq!(probe::load(at), Ok(RET));
@@ -165,7 +165,7 @@ fn run_from_a_large_page_that_may_only_be_read() -> Attack {
 }
 
 fn write_to_a_page_that_was_read() -> Attack {
-    let world = World::new();
+    let world = World::to_run();
     let id = code(&world, PAGE, Rights::READ);
     let at = world.at(2, 0);
     assert_eq!(probe::load(at), Ok(RET));
@@ -186,7 +186,7 @@ fn write_to_a_large_page_that_was_read() -> Attack {
 
 /// A system call that writes to memory is asked as a store is.
 fn write_by_a_system_call() -> Attack {
-    let world = World::new();
+    let world = World::to_run();
     let id = code(&world, PAGE, Rights::READ);
     let at = world.at(2, 0);
     assert_eq!(probe::load(at), Ok(RET));
@@ -200,7 +200,7 @@ fn write_by_a_system_call() -> Attack {
 }
 
 fn read_what_was_invalidated() -> Attack {
-    let world = World::new();
+    let world = World::to_run();
     let old = code(&world, PAGE, RW);
     let new = world.session.create(PAGE, OPEN);
     let at = world.at(2, 0);
@@ -213,7 +213,7 @@ fn read_what_was_invalidated() -> Attack {
 }
 
 fn write_after_the_right_was_taken() -> Attack {
-    let world = World::new();
+    let world = World::to_run();
     let id = code(&world, PAGE, RW);
     let at = world.at(2, 0);
     assert_eq!(probe::store(at, 1), Ok(()));
@@ -223,7 +223,7 @@ fn write_after_the_right_was_taken() -> Attack {
 }
 
 fn read_the_old_object_after_a_fault_showed_the_new() -> Attack {
-    let world = World::new();
+    let world = World::to_run();
     code(&world, 400 * PAGE, RW);
     let new = world.session.create(400 * PAGE, OPEN);
     let at = world.at(2, 0);
@@ -254,7 +254,7 @@ fn write_to_a_copy_through_a_large_page_of_its_source() -> Attack {
 /// One thread stores all the time. The other takes the right away, and after
 /// the command has returned the word must not change any more.
 fn write_in_a_race_with_revocation() -> Attack {
-    let world = World::new();
+    let world = World::to_run();
     let id = code(&world, PAGE, RW);
     let at = world.at(2, 0);
     let done = Arc::new(AtomicBool::new(false));
@@ -289,14 +289,14 @@ fn write_in_a_race_with_revocation() -> Attack {
 }
 
 fn issue_a_command_as_a_forked_child() -> Attack {
-    let world = World::new();
+    let world = World::to_run();
     let id = code(&world, PAGE, RW);
     let child = process::fork(|| world.session.stat(id).is_ok() as i32);
     Attack::succeeded(child.wait() == process::Status::Exited(1))
 }
 
 fn map_as_a_forked_child() -> Attack {
-    let world = World::new();
+    let world = World::to_run();
     code(&world, PAGE, RW);
     let child = process::fork(|| match map::arena(&world.fd, 8, RWX) {
         Ok(arena) => {
@@ -315,13 +315,13 @@ fn issue_a_command_with_a_descriptor_that_was_sent() -> Attack {
         let mut info = abi::LastError::default();
         sys::command(fd.as_raw_fd(), abi::LAST_ERROR, &mut info).is_ok() as i32
     });
-    let world = World::new();
+    let world = World::to_run();
     process::send_fd(&near, world.session.raw()).expect("send");
     Attack::succeeded(child.wait() == process::Status::Exited(1))
 }
 
 fn write_to_an_immutable_object() -> Attack {
-    let world = World::new();
+    let world = World::to_run();
     let id = sealed(&world.session, *b"sealed: attacked", PAGE, OPEN);
     world.show(2, id, RWX_RIGHTS);
     let stored = probe::store(world.at(2, 0), 1).is_ok();
@@ -330,7 +330,7 @@ fn write_to_an_immutable_object() -> Attack {
 }
 
 fn run_what_was_just_written() -> Attack {
-    let world = World::new();
+    let world = World::to_run();
     code(&world, PAGE, RWX_RIGHTS);
     let at = world.at(2, 0);
     assert_eq!(probe::store(at, RET), Ok(()));
@@ -338,13 +338,13 @@ fn run_what_was_just_written() -> Attack {
 }
 
 fn read_the_null_page() -> Attack {
-    let world = World::new();
+    let world = World::to_run();
     code(&world, PAGE, RW);
     Attack::succeeded(probe::load(world.slot(2, 8)).is_ok())
 }
 
 fn read_what_took_the_place_of_the_deleted() -> Attack {
-    let world = World::new();
+    let world = World::to_run();
     let id = code(&world, 16 * PAGE, RW);
     let at = world.at(2, 0);
     assert_eq!(probe::load(at), Ok(RET));

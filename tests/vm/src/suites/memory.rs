@@ -51,7 +51,10 @@ struct Target {
 
 impl Target {
     fn new(size: u64) -> Self {
-        let world = World::new();
+        Self::of(World::to_run(), size)
+    }
+
+    fn of(world: World, size: u64) -> Self {
         let id = |rights| {
             let id = world.session.create(size, rights);
             assert_eq!(world.session.reserve(id, 0, size), Ok(()));
@@ -101,8 +104,7 @@ fn advices() -> impl Iterator<Item = i32> {
     (0..=30).chain([100, 101, 102, 103, 200])
 }
 
-fn advise_all(size: u64) {
-    let target = Target::new(size);
+fn advise_all(target: &Target) {
     for advice in advices() {
         for slot in [2, 3] {
             let page = target.at(slot) & !(map::PAGE - 1);
@@ -119,11 +121,11 @@ fn advise_all(size: u64) {
 }
 
 fn no_advice_widens_a_right() {
-    advise_all(16 * PAGE);
+    advise_all(&Target::new(16 * PAGE));
 }
 
 fn no_advice_on_large_pages_widens_a_right() {
-    advise_all(4 * HUGE as u64);
+    advise_all(&Target::of(World::new(), 4 * HUGE as u64));
 }
 
 /// `process_madvise` of another process, which is this one's parent.

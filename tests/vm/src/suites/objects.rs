@@ -25,6 +25,7 @@ pub const TESTS: &[Test] = tests![
     a_directory_is_made_by_mkdir_only,
     an_adopted_object_keeps_its_id,
     an_id_is_made_from_the_identity_alone,
+    an_adopted_immutable_object_is_filled_and_then_sealed,
     an_immutable_object_refuses_every_change,
     a_sealed_copy_is_covered_by_its_id,
     a_list_has_each_object_once,
@@ -152,7 +153,28 @@ pub fn sealed(session: &Session, nonce: [u8; 16], size: u64, rights: Rights) -> 
     let identity = Identity { flags, default_rights, content, ..Identity::plain(nonce) };
     let id = identity.id().expect("a nonce that gives an id");
     let create = abi::Create { id, nonce, flags, default_rights, size, ..Default::default() };
-    session.adopt(abi::Adopt { create, content }).expect("ADOPT of what is immutable")
+    let id = session.adopt(abi::Adopt { create, content }).expect("ADOPT of what is immutable");
+    // Whoever brought it in could fill it, until now.
+    session.sync(id).expect("SYNC of what is as its id says");
+    id
+}
+
+/// What is brought in is filled, and looked at once: after that it is immutable.
+fn an_adopted_immutable_object_is_filled_and_then_sealed() {
+    let session = Session::open();
+    let (flags, size) = (meta::flags::IMMUTABLE, 100);
+    let mut hash = ContentHash::new();
+    hash.update(&[0x33; 100]);
+    let nonce = *b"to be filled, so";
+    let create = abi::Create { nonce, flags, size, default_rights: OPEN.0, ..Default::default() };
+    let id = session.adopt(abi::Adopt { create, content: hash.finish() }).expect("ADOPT");
+    assert!(session.sync(id).is_err(), "zeros are not what the id covers");
+    assert_eq!(session.write(id, PAGE, &[0x33; 99]), Ok(99));
+    assert!(session.sync(id).is_err(), "nor is all but the last byte");
+    assert_eq!(session.write(id, PAGE, &[0x33; 100]), Ok(100));
+    assert_eq!(session.sync(id), Ok(()));
+    assert_eq!(session.write(id, PAGE, &[0x33; 100]), Err(Errno::EACCES));
+    assert_eq!(session.sync(id), Ok(()));
 }
 
 fn an_immutable_object_refuses_every_change() {

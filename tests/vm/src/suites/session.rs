@@ -170,8 +170,9 @@ fn every_reserved_field_and_unknown_flag_is_einval() {
             let got = case.issue(session.raw(), &mut case.spoiled(spoil));
             assert_eq!(got, Err(Errno::EINVAL), "{what}");
             let last = session.last_error();
-            let told = (last.errno as i32, last.reason);
-            assert_eq!(told, (Errno::EINVAL.0, reason::BAD_ARGUMENT), "{what}");
+            assert_eq!(last.errno as i32, Errno::EINVAL.0, "{what}");
+            let place = last.reason == reason::OUTSIDE && spoil.field.contains("offset");
+            assert!(place || last.reason == reason::BAD_ARGUMENT, "{what}: {}", last.reason);
             tried += 1;
         }
     }

@@ -224,11 +224,17 @@ fn damaged_entries_are_told_from_each_other() {
 
 fn slots_past_the_view_show_nothing() {
     let session = Session::open();
-    // One page of entries: 128 slots, and a mapping of 130.
-    let view = view_object(&session, 8);
-    let world = World::of(session, view, 130, map::RW);
-    assert!(probe::load(world.at(129, 0)).is_err());
+    // Two pages of entries: 256 slots, of which 200 are mapped.
+    let view = view_object(&session, 256);
+    let world = World::of(session, view, 200, map::RW);
+    let id = world.session.create(PAGE, OPEN);
+    world.show(199, id, RW);
+    assert_eq!(probe::load(world.at(199, 0)), Ok(0));
+    assert_eq!(world.session.resize(view, PAGE), Ok(()));
+    world.session.invalidate(view, 199, 1).expect("INVALIDATE_VIEW");
+    assert!(probe::load(world.at(199, 0)).is_err());
     assert_eq!(world.session.last_error().reason, reason::NO_VIEW);
+    assert_eq!(probe::load(world.at(20, 0)).map_err(|fault| fault.signal), Err(libc::SIGSEGV));
 }
 
 fn slot_0_shows_no_object() {
@@ -488,6 +494,7 @@ fn a_mapping_outlives_its_descriptor() {
     world.show(2, id, RW);
     assert_eq!(probe::store(world.at(2, 0), 4), Ok(()));
     assert_eq!(world.session.word(id, 0), 4);
+    assert_eq!(probe::load(world.at(VIEW_SLOT, 32 * 2)), Ok(id.lo));
     // The view object itself may go, for all that it is in use.
     assert_eq!(world.session.delete(view), Ok(()));
     assert_eq!(probe::load(world.at(2, 0)), Ok(4));

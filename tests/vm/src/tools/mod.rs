@@ -50,6 +50,11 @@ pub const TOOLS: &[Tool] = &[
         run: wreck::run,
     },
     Tool { name: "stress", what: "everything at once for --seconds", run: stress::run },
+    Tool {
+        name: "bench",
+        what: "the race of faults, with --count objects in its second half",
+        run: crate::bench::run,
+    },
 ];
 
 /// Reports one verdict as KTAP.

@@ -155,9 +155,15 @@ impl Model {
                 self.made += 1;
                 self.objects.insert(*to, self.objects[from].clone());
             }
-            Step::Delete(n) => drop(object(&mut self.objects, n)),
-            Step::Bind(name, n) => drop(self.names.insert(*name, *n)),
-            Step::Unbind(name) => drop(self.names.remove(name)),
+            Step::Delete(n) => {
+                object(&mut self.objects, n);
+            }
+            Step::Bind(name, n) => {
+                self.names.insert(*name, *n);
+            }
+            Step::Unbind(name) => {
+                self.names.remove(name);
+            }
             Step::Rename(from, to) => {
                 let n = self.names.remove(from).expect("a name of the model");
                 self.names.insert(*to, n);

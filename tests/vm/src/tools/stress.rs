@@ -108,7 +108,8 @@ fn all_at_once(seed: u64, seconds: u64) -> Result<String, String> {
 /// A process with two more threads that do nothing but touch.
 fn worker(seed: u64, view: ObjectId, shared: &Shared) -> Child {
     process::fork(|| {
-        let world = World::of(Session::open(), view, SLOTS as u32, RWX);
+        let protection = if seed.is_multiple_of(3) { RWX } else { map::RW };
+        let world = World::of(Session::open(), view, SLOTS as u32, protection);
         let over = AtomicBool::new(false);
         let base = world.slot(0, 0);
         std::thread::scope(|scope| {
