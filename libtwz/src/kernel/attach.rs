@@ -57,9 +57,29 @@ impl KernelPool {
                 copy_slots(arena);
             }
         })?;
+        let kept = self.session.keep_shown(shown);
+        kept.map_err(|errno| self.refused(errno, id, rights))?;
+        if over == Over::Nothing {
+            self.execute_again(arena)?;
+        }
         self.view.set(id, view.is_some());
         self.view.at.store(now(), Ordering::Release);
         self.view.mapped.store(self.session.count() + 1, Ordering::Release);
+        Ok(())
+    }
+
+    /// Maps slots with the right to execute that were mapped so before.
+    fn execute_again(&self, arena: &Arena) -> Result<()> {
+        let Some(shown) = self.session.shown() else { return Ok(()) };
+        for slot in 1..arena.slots() {
+            let executes = arena.info(slot).is_some_and(|info| {
+                info.state.load(Ordering::Acquire) == slot_state::MAPPED
+                    && info.granted().contains(Rights::EXEC)
+            });
+            if executes {
+                arena.show_slot(slot, shown, true)?;
+            }
+        }
         Ok(())
     }
 

@@ -345,14 +345,17 @@ impl Backend for KernelPool {
     }
 
     fn refusal(&self) -> Option<(ObjectId, Refusal)> {
-        self.why()
+        self.why_touched()
     }
 
-    fn map(&self, id: ObjectId, _: &SlotWindow<'_>, wanted: Rights) -> Result<Mapped> {
+    fn map(&self, id: ObjectId, window: &SlotWindow<'_>, wanted: Rights) -> Result<Mapped> {
         let there = self.resolve(id, wanted)?;
         let granted = Rights(there.granted).and(wanted);
         if !granted.contains(Rights::READ) {
             return Err(Error::denied(id, Rights::READ));
+        }
+        if let Some(view) = self.session.shown().filter(|_| granted.contains(Rights::EXEC)) {
+            window.show(view, true)?;
         }
         Ok(Mapped { granted, fot_pages: there.fot_pages })
     }
@@ -375,7 +378,16 @@ impl Backend for KernelPool {
     }
 
     fn unmap(&self, window: &SlotWindow<'_>) -> Result<()> {
-        self.invalidate_slots(window.slot(), 1)
+        if !self.is_mapped() {
+            return Ok(());
+        }
+        let told = self.invalidate_slots(window.slot(), 1);
+        // Whoever has a deleted view takes out of its own mapping what it had.
+        let shown = self.session.shown().filter(|_| told.is_err() || window.executes());
+        match shown {
+            Some(view) => window.show(view, false),
+            None => told,
+        }
     }
 
     fn size(&self, id: ObjectId) -> Result<u64> {

@@ -57,13 +57,18 @@ impl KernelPool {
         }
     }
 
-    /// What the module says of this thread's last refusal, and over which object.
-    pub(super) fn why(&self) -> Option<(ObjectId, Refusal)> {
-        let last = self.session.last_error()?;
-        let refusal = Refusal {
-            granted: Rights(last.granted & Rights::ALL.0),
-            reason: reason::text(last.reason),
-        };
-        Some((last.id, refusal))
+    /// What the module says of this thread's last command that it refused.
+    fn why(&self) -> Option<(ObjectId, Refusal)> {
+        self.session.last_error().map(refusal)
     }
+
+    /// The same of its last touch.
+    pub(super) fn why_touched(&self) -> Option<(ObjectId, Refusal)> {
+        self.session.last_fault().map(refusal)
+    }
+}
+
+fn refusal(last: abi::LastError) -> (ObjectId, Refusal) {
+    let (granted, reason) = (Rights(last.granted & Rights::ALL.0), reason::text(last.reason));
+    (last.id, Refusal { granted, reason })
 }

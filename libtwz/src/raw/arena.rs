@@ -275,15 +275,11 @@ impl Arena {
         let (read, write) = (libc::PROT_READ, libc::PROT_READ | libc::PROT_WRITE);
         let control = (CONTROL, 4096, read, view, CONTROL_OFFSET as i64);
         let slots = (self.slots as usize - 1) * SLOT_BYTES;
-        let slots = |prot| (SLOT_BYTES, slots, prot, view, SLOT as i64);
+        let slots = (SLOT_BYTES, slots, write, view, SLOT as i64);
         let mut fill = Some(fill);
-        let all = [(VIEW, VIEW_BYTES, write, entries, 0), control, slots(write | libc::PROT_EXEC)];
+        let all = [(VIEW, VIEW_BYTES, write, entries, 0), control, slots];
         for (i, part) in all.into_iter().enumerate() {
-            let mut mapped = self.place(part, over);
-            if mapped.is_err() && i == 2 {
-                // Where memory of a device may never be executed.
-                mapped = self.place(slots(write), over);
-            }
+            let mapped = self.place(part, over);
             if let Err(error) = mapped {
                 if over == Over::Nothing {
                     all.iter().take(i).for_each(|&(offset, len, ..)| {
@@ -302,6 +298,19 @@ impl Arena {
         // SAFETY: says something of a range that was mapped above.
         unsafe { libc::madvise((self.base + VIEW) as *mut _, VIEW_BYTES, libc::MADV_DONTFORK) };
         Ok(())
+    }
+
+    /// Maps what the view shows in one slot anew: with the right to execute, or
+    /// as [`Arena::show`] does. What was mapped of it goes, and comes again when
+    /// it is touched.
+    ///
+    /// Not all slots are mapped for execution, for then the kernel could not map
+    /// 2 MiB at once of what may not be executed.
+    pub fn show_slot(&self, slot: u32, view: BorrowedFd<'_>, execute: bool) -> Result<()> {
+        debug_assert!(slot != 0 && slot < self.slots);
+        let (at, more) = (slot as usize * SLOT_BYTES, if execute { libc::PROT_EXEC } else { 0 });
+        let prot = libc::PROT_READ | libc::PROT_WRITE | more;
+        self.place((at, SLOT_BYTES, prot, view, at as i64), Over::Mine)
     }
 
     fn place(&self, part: (usize, usize, i32, BorrowedFd<'_>, i64), over: Over) -> Result<()> {

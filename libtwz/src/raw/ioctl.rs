@@ -10,11 +10,11 @@
 use std::{
     ffi::CString,
     os::{
-        fd::{AsFd as _, AsRawFd as _, BorrowedFd, FromRawFd as _, OwnedFd},
+        fd::{AsFd as _, AsRawFd as _, BorrowedFd, FromRawFd as _, IntoRawFd as _, OwnedFd},
         unix::ffi::OsStrExt as _,
     },
     path::Path,
-    sync::atomic::{AtomicBool, AtomicU32, Ordering},
+    sync::atomic::{AtomicBool, AtomicI32, AtomicU32, Ordering},
 };
 
 use nix::errno::Errno;
@@ -65,6 +65,8 @@ unsafe fn give<const COMMAND: u32, T: Argument>(fd: BorrowedFd<'_>, argument: &m
 pub struct Session {
     fd: OwnedFd,
     path: CString,
+    /// The descriptor of the view in force, or -1: it is asked about faults.
+    shown: AtomicI32,
     /// Counts the address spaces that this was opened for.
     count: AtomicU32,
     renewing: AtomicBool,
@@ -90,8 +92,12 @@ impl Session {
             Err((Errno::ENOTTY | Errno::EINVAL, _)) => return Err(Error::NoModule(path.into())),
             Err((errno, _)) => return Err(Error::at("talk to", path)(errno.into())),
         }
+        Ok(Self::new(fd, name))
+    }
+
+    fn new(fd: OwnedFd, path: CString) -> Self {
         let (count, renewing) = (AtomicU32::new(0), AtomicBool::new(false));
-        Ok(Self { fd, path: name, count, renewing })
+        Self { fd, path, shown: AtomicI32::new(-1), count, renewing }
     }
 
     /// Which address space this is for: another number in a child.
@@ -151,11 +157,36 @@ impl Session {
         Ok(())
     }
 
-    /// Why this thread's last command or fault was refused.
+    /// Why this thread's last command was refused.
     pub fn last_error(&self) -> Option<abi::LastError> {
-        let mut last = abi::LastError::default();
-        self.ask::<{ abi::LAST_ERROR }, _>(&mut last).ok()?;
-        (last.errno != 0).then_some(last)
+        last_error(self.fd.as_fd())
+    }
+
+    /// Why this thread's last touch of what the view shows was refused.
+    pub fn last_fault(&self) -> Option<abi::LastError> {
+        last_error(self.shown()?)
+    }
+
+    /// Keeps the descriptor of the view in force, in place of the one before.
+    pub fn keep_shown(&self, fd: OwnedFd) -> Said<()> {
+        match self.shown.load(Ordering::Acquire) {
+            // SAFETY: both are open, and the second stays ours.
+            at if at >= 0 => match unsafe { libc::dup3(fd.as_raw_fd(), at, libc::O_CLOEXEC) } {
+                done if done < 0 => Err(Errno::last()),
+                _ => Ok(()),
+            },
+            _ => {
+                self.shown.store(fd.into_raw_fd(), Ordering::Release);
+                Ok(())
+            }
+        }
+    }
+
+    /// The descriptor of the view in force.
+    pub fn shown(&self) -> Option<BorrowedFd<'_>> {
+        let fd = self.shown.load(Ordering::Acquire);
+        // SAFETY: ours, and open until this is dropped.
+        (fd >= 0).then(|| unsafe { BorrowedFd::borrow_raw(fd) })
     }
 
     /// A descriptor of an object's data.
@@ -268,6 +299,23 @@ impl Session {
     }
 }
 
+impl Drop for Session {
+    fn drop(&mut self) {
+        let fd = *self.shown.get_mut();
+        if fd >= 0 {
+            // SAFETY: ours, and nobody has it any more.
+            drop(unsafe { OwnedFd::from_raw_fd(fd) });
+        }
+    }
+}
+
+fn last_error(fd: BorrowedFd<'_>) -> Option<abi::LastError> {
+    let mut last = abi::LastError::default();
+    // SAFETY: a plain argument has no addresses.
+    unsafe { give::<{ abi::LAST_ERROR }, _>(fd, &mut last) }.ok()?;
+    (last.errno != 0).then_some(last)
+}
+
 fn open(path: &CString) -> Said<OwnedFd> {
     // SAFETY: the path ends in a NUL.
     owned(unsafe { libc::open(path.as_ptr(), libc::O_RDWR | libc::O_CLOEXEC) })
@@ -320,19 +368,20 @@ mod tests {
     #[test]
     fn what_the_kernel_says_is_passed_on() {
         // A session on something that answers every command in the same way.
-        let session = Session {
-            fd: open(&c"/dev/null".into()).unwrap(),
-            path: c"/dev/null".into(),
-            count: AtomicU32::new(0),
-            renewing: AtomicBool::new(false),
-        };
+        let fd = || open(&c"/dev/null".into()).unwrap();
+        let session = Session::new(fd(), c"/dev/null".into());
         let id = ObjectId::from_u128(1 << 64 | 1);
         let mut stat = abi::Stat { id, ..Default::default() };
         assert_eq!(session.ask::<{ abi::STAT }, _>(&mut stat), Err(Errno::ENOTTY));
         assert_eq!(session.read(id, 4096, &mut [0; 4]), Err(Errno::ENOTTY));
         assert_eq!(session.at_path::<{ abi::MKDIR }>("a"), Err(Errno::ENOTTY));
         assert_eq!(session.set_view(id).err(), Some(Errno::ENOTTY));
-        assert_eq!(session.last_error(), None);
+        assert_eq!((session.last_error(), session.last_fault()), (None, None));
+        session.keep_shown(fd()).unwrap();
+        let first = session.shown().unwrap().as_raw_fd();
+        session.keep_shown(fd()).unwrap();
+        assert_eq!(session.shown().unwrap().as_raw_fd(), first);
+        assert_eq!(session.last_fault(), None);
         assert!(session.renew());
         assert_eq!(session.count(), 0);
     }

@@ -107,6 +107,16 @@ impl<'a> SlotWindow<'a> {
         self.slot
     }
 
+    /// Has the kernel show the slot anew; see [`Arena::show_slot`].
+    pub fn show(&self, view: BorrowedFd<'_>, execute: bool) -> Result<()> {
+        self.arena.show_slot(self.slot, view, execute)
+    }
+
+    /// Whether the slot was mapped with the right to execute.
+    pub fn executes(&self) -> bool {
+        self.arena.info(self.slot).is_some_and(|info| info.granted().contains(Rights::EXEC))
+    }
+
     /// Takes everything out of the slot again.
     pub fn clear(&self) -> Result<()> {
         let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_NORESERVE | libc::MAP_FIXED;
