@@ -3,18 +3,19 @@
 //! several objects, a second one walks it at other addresses, and while that
 //! one runs the first rebinds a name under it.
 //!
-//! `tour` makes a pool in a fresh directory, or uses the one in `TWZ_POOL`, and
-//! starts itself again as `tour walk POOL` for the second process. Everything
-//! is on the public API, and nothing is `unsafe`.
+//! `tour` makes a pool in a fresh directory, or uses the one in `TWZ_POOL`, or
+//! with `TWZ_BACKEND=kernel` the kernel's, and starts itself again as
+//! `tour walk POOL` for the second process. Everything is on the public API, and
+//! nothing is `unsafe`.
 
 use std::{
     env,
     io::{BufRead as _, BufReader, Write as _},
-    path::Path,
+    path::{Path, PathBuf},
     process::{Child, Command, ExitCode, Stdio},
 };
 
-use twz::{EmbeddedPool, Field, InitOptions, Object, Persist, Ptr, Rights, Space};
+use twz::{Choice, EmbeddedPool, Field, InitOptions, Object, Persist, Ptr, Rights, Space};
 
 type Outcome<T> = Result<T, Box<dyn std::error::Error>>;
 
@@ -72,17 +73,7 @@ fn main() -> ExitCode {
 
 /// The first process.
 fn build() -> Outcome<()> {
-    let pool = match env::var_os("TWZ_POOL") {
-        Some(path) => path.into(),
-        None => env::temp_dir().join(format!("twz-tour-{}", std::process::id())),
-    };
-    say(1, &format!("making a pool: a directory, {}", pool.display()));
-    match EmbeddedPool::init(&pool, &InitOptions { label: "tour".into() }) {
-        Err(twz::Error::PoolExists(_)) => {
-            println!("     it is there already, so it is used as it is")
-        }
-        other => other?,
-    }
+    let pool = pool()?;
     let space = Space::open(&pool)?;
 
     say(2, "making four objects, each with a 128-bit id of its own");
@@ -123,9 +114,33 @@ fn build() -> Outcome<()> {
 
     show(&pool, &space, &planets)?;
     println!("\nAll of it is still there: look with");
-    println!("     TWZ_POOL={0} target/release/twz graph", pool.display());
-    println!("     ls -l {}/names", pool.display());
+    println!("     target/release/twz --pool {} graph", pool.display());
+    if pool.is_dir() {
+        println!("     ls -l {}/names", pool.display());
+    }
     Ok(())
+}
+
+/// Where the pool is: what the kernel module serves, if `TWZ_BACKEND` says so,
+/// else a directory, which is made.
+fn pool() -> Outcome<PathBuf> {
+    if Choice::from_env()? == Choice::Kernel {
+        let pool = twz::pools::default_pool()?;
+        say(1, &format!("using the pool that the kernel serves, {}", pool.display()));
+        return Ok(pool);
+    }
+    let pool = match env::var_os("TWZ_POOL") {
+        Some(path) => path.into(),
+        None => env::temp_dir().join(format!("twz-tour-{}", std::process::id())),
+    };
+    say(1, &format!("making a pool: a directory, {}", pool.display()));
+    match EmbeddedPool::init(&pool, &InitOptions { label: "tour".into() }) {
+        Err(twz::Error::PoolExists(_)) => {
+            println!("     it is there already, so it is used as it is")
+        }
+        other => other?,
+    }
+    Ok(pool)
 }
 
 /// Shows the structure to a second process, and changes it while that one runs.

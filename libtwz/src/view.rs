@@ -68,13 +68,14 @@ impl View<'_> {
         self.0.core().view_entry(slot)
     }
 
-    /// Stores an entry. A slot that is mapped goes on showing what it showed
-    /// until [`View::invalidate`].
+    /// Stores an entry, unless an object is open in the slot. One that is mapped
+    /// may go on showing what it showed until [`View::invalidate`].
     pub fn set(&self, slot: u32, id: ObjectId, protection: Rights) -> Result<()> {
         if !id.is_valid() || !protection.check() {
             return Err(Error::Unsupported("not an id or not rights"));
         }
         let entry = self.0.core().view_entry_words(slot)?;
+        self.0.core().refuse_open(slot)?;
         entry[2].store(0, Ordering::Release);
         entry[0].store(id.lo, Ordering::Relaxed);
         entry[1].store(id.hi, Ordering::Relaxed);
@@ -82,9 +83,10 @@ impl View<'_> {
         Ok(())
     }
 
-    /// Empties an entry.
+    /// Empties an entry, unless an object is open in the slot.
     pub fn clear(&self, slot: u32) -> Result<()> {
         self.0.core().view_entry_words(slot)?;
+        self.0.core().refuse_open(slot)?;
         self.0.core().release_view_slot(slot);
         Ok(())
     }
@@ -96,17 +98,10 @@ impl View<'_> {
     pub fn invalidate(&self, first: u32, count: u32) -> Result<()> {
         let core = self.0.core();
         let slots = first.max(1)..first.saturating_add(count).min(core.arena().slots());
-        for slot in slots.clone() {
-            let pins = core.arena().info(slot).map_or(0, |info| info.pins.load(Ordering::Acquire));
-            if pins != 0 {
-                return Err(Error::Busy {
-                    what: "an object is open in that slot; drop it before it is invalidated",
-                });
-            }
-        }
+        slots.clone().try_for_each(|slot| core.refuse_open(slot))?;
         let mapped: Vec<_> = slots.clone().filter(|&slot| core.claim_mapped(slot)).collect();
         core.empty(&mapped)?;
-        self.0.backend().invalidate(slots.start, slots.len() as u32)
+        self.0.backend().invalidate(core.arena(), slots.start, slots.len() as u32)
     }
 
     /// First address of a slot in this process.
@@ -121,6 +116,17 @@ impl View<'_> {
 }
 
 impl Core {
+    /// Refuses to have a slot show something else in which an object is open:
+    /// references into it would come to mean something else.
+    fn refuse_open(&self, slot: u32) -> Result<()> {
+        match self.arena().info(slot).map_or(0, |info| info.pins.load(Ordering::Acquire)) {
+            0 => Ok(()),
+            _ => Err(Error::Busy {
+                what: "an object is open in that slot; drop it before its view is changed",
+            }),
+        }
+    }
+
     fn view_entry_words(&self, slot: u32) -> Result<&[AtomicU64]> {
         if slot == 0 {
             return Err(Error::Unsupported("slot 0 is not for objects"));

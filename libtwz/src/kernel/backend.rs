@@ -332,8 +332,10 @@ impl Backend for KernelPool {
         self.invalidate_slots(0, 1)
     }
 
-    fn invalidate(&self, first: u32, count: u32) -> Result<()> {
-        self.invalidate_slots(first, count)
+    fn invalidate(&self, arena: &Arena, first: u32, count: u32) -> Result<()> {
+        let told = self.invalidate_slots(first, count);
+        let Some(view) = self.session.shown().filter(|_| told.is_err()) else { return told };
+        (first..first + count).try_for_each(|slot| arena.show_slot(slot, view, false))
     }
 
     fn attach(&self, arena: &Arena, view: Option<ObjectId>) -> Result<()> {
