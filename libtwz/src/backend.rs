@@ -271,8 +271,8 @@ pub trait Backend: Send + Sync {
     /// Says that `count` entries of the view in force have changed, from
     /// `first` on. The slots have been emptied ([`Backend::unmap`]) where the
     /// library knew of something in them.
-    fn invalidate(&self, arena: &Arena, first: u32, count: u32) -> Result<()> {
-        let _ = (arena, first, count);
+    fn invalidate(&self, first: u32, count: u32) -> Result<()> {
+        let _ = (first, count);
         self.bump_generation()
     }
 

@@ -101,7 +101,7 @@ impl View<'_> {
         slots.clone().try_for_each(|slot| core.refuse_open(slot))?;
         let mapped: Vec<_> = slots.clone().filter(|&slot| core.claim_mapped(slot)).collect();
         core.empty(&mapped)?;
-        self.0.backend().invalidate(core.arena(), slots.start, slots.len() as u32)
+        self.0.backend().invalidate(slots.start, slots.len() as u32)
     }
 
     /// First address of a slot in this process.

@@ -183,7 +183,8 @@ fn the_fot_and_the_data_never_meet() {
         store(i).unwrap();
     }
     // And the other way round: the FOT's pages are not given to the data.
-    assert!(matches!(hub.resize(twz_max_data()), Err(twz::Error::ObjectFull { .. })));
+    let grown = hub.resize(twz_max_data());
+    assert!(matches!(grown, Err(twz::Error::ObjectFull { .. })), "{grown:?}");
     hub.resize(twz_max_data() - 8 * 4096).unwrap();
 }
 

@@ -6,7 +6,7 @@ use std::{os::fd::OwnedFd, time::Duration};
 
 use nix::errno::Errno;
 use twz_abi::{
-    DATA_START, MAX_DATA, ObjectId, PAGE, Rights,
+    DATA_START, MAX_DATA, ObjectId, PAGE, Rights, TAIL_START,
     ioctl::{self as abi, DirEntry},
     meta,
     name::{self, kind},
@@ -102,10 +102,16 @@ impl KernelPool {
         Ok(())
     }
 
+    fn reserve_slot(&self, id: ObjectId, from: u64, to: u64) -> Result<()> {
+        let mut reserve = abi::Reserve { id, from, to };
+        let asked = self.session.ask::<{ abi::RESERVE }, _>(&mut reserve);
+        asked.map_err(|errno| self.refused_change(errno, id))
+    }
+
     fn invalidate_slots(&self, first: u32, count: u32) -> Result<()> {
         let view = self.view.id();
         // Without an arena nothing is mapped; in a child nothing is yet.
-        if view == ObjectId::NULL || !self.is_mapped() || count == 0 {
+        if view == ObjectId::NULL || !self.is_mapped() {
             return Ok(());
         }
         let mut changed = abi::InvalidateView { view, first, count };
@@ -227,9 +233,7 @@ impl Backend for KernelPool {
         if to > MAX_DATA || from > to {
             return Err(Error::BadSize(to));
         }
-        let mut reserve = abi::Reserve { id, from: DATA_START + from, to: DATA_START + to };
-        let asked = self.session.ask::<{ abi::RESERVE }, _>(&mut reserve);
-        asked.map_err(|errno| self.refused_change(errno, id))
+        self.reserve_slot(id, DATA_START + from, DATA_START + to)
     }
 
     fn delete(&self, id: ObjectId) -> Result<()> {
@@ -327,15 +331,12 @@ impl Backend for KernelPool {
         }
     }
 
-    /// Slot 0 shows nothing, so that this invalidates no more than translations.
     fn bump_generation(&self) -> Result<()> {
-        self.invalidate_slots(0, 1)
+        self.invalidate_slots(0, 0)
     }
 
-    fn invalidate(&self, arena: &Arena, first: u32, count: u32) -> Result<()> {
-        let told = self.invalidate_slots(first, count);
-        let Some(view) = self.session.shown().filter(|_| told.is_err()) else { return told };
-        (first..first + count).try_for_each(|slot| arena.show_slot(slot, view, false))
+    fn invalidate(&self, first: u32, count: u32) -> Result<()> {
+        self.invalidate_slots(first, count)
     }
 
     fn attach(&self, arena: &Arena, view: Option<ObjectId>) -> Result<()> {
@@ -347,7 +348,7 @@ impl Backend for KernelPool {
     }
 
     fn refusal(&self) -> Option<(ObjectId, Refusal)> {
-        self.why_touched()
+        self.why()
     }
 
     fn map(&self, id: ObjectId, window: &SlotWindow<'_>, wanted: Rights) -> Result<Mapped> {
@@ -366,29 +367,29 @@ impl Backend for KernelPool {
         &self,
         id: ObjectId,
         _: &SlotWindow<'_>,
-        _: u32,
+        from: u32,
         pages: u32,
         rights: Rights,
     ) -> Result<u32> {
         let there = self.resolve(id, rights)?.fot_pages;
-        match there >= pages {
-            true => Ok(there),
-            false => {
-                Err(Error::BadPointer { why: "its FOT entry is in a page that was never claimed" })
-            }
+        if there < pages {
+            return Err(Error::BadPointer {
+                why: "its FOT entry is in a page that was never claimed",
+            });
         }
+        if rights.contains(Rights::WRITE) {
+            // So that a full pool is an error here, and no signal at a store.
+            let at = |pages: u32| TAIL_START - pages as u64 * PAGE;
+            self.reserve_slot(id, at(there), at(from))?;
+        }
+        Ok(there)
     }
 
     fn unmap(&self, window: &SlotWindow<'_>) -> Result<()> {
-        if !self.is_mapped() {
-            return Ok(());
-        }
-        let told = self.invalidate_slots(window.slot(), 1);
-        // Whoever has a deleted view takes out of its own mapping what it had.
-        let shown = self.session.shown().filter(|_| told.is_err() || window.executes());
-        match shown {
+        self.invalidate_slots(window.slot(), 1)?;
+        match self.session.shown().filter(|_| self.is_mapped() && window.executes()) {
             Some(view) => window.show(view, false),
-            None => told,
+            None => Ok(()),
         }
     }
 

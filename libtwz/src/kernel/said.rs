@@ -57,18 +57,11 @@ impl KernelPool {
         }
     }
 
-    /// What the module says of this thread's last command that it refused.
-    fn why(&self) -> Option<(ObjectId, Refusal)> {
-        self.session.last_error().map(refusal)
+    /// What the module says of what it last refused this thread, a command or a
+    /// touch, and over which object.
+    pub(super) fn why(&self) -> Option<(ObjectId, Refusal)> {
+        let last = self.session.last_error()?;
+        let (granted, reason) = (Rights(last.granted & Rights::ALL.0), reason::text(last.reason));
+        Some((last.id, Refusal { granted, reason }))
     }
-
-    /// The same of its last touch.
-    pub(super) fn why_touched(&self) -> Option<(ObjectId, Refusal)> {
-        self.session.last_fault().map(refusal)
-    }
-}
-
-fn refusal(last: abi::LastError) -> (ObjectId, Refusal) {
-    let (granted, reason) = (Rights(last.granted & Rights::ALL.0), reason::text(last.reason));
-    (last.id, Refusal { granted, reason })
 }

@@ -65,7 +65,7 @@ unsafe fn give<const COMMAND: u32, T: Argument>(fd: BorrowedFd<'_>, argument: &m
 pub struct Session {
     fd: OwnedFd,
     path: CString,
-    /// The descriptor of the view in force, or -1: it is asked about faults.
+    /// The descriptor of the view in force, or -1: to map a slot of it anew.
     shown: AtomicI32,
     /// Counts the address spaces that this was opened for.
     count: AtomicU32,
@@ -157,14 +157,11 @@ impl Session {
         Ok(())
     }
 
-    /// Why this thread's last command was refused.
+    /// Why this thread's last command or touch was refused.
     pub fn last_error(&self) -> Option<abi::LastError> {
-        last_error(self.fd.as_fd())
-    }
-
-    /// Why this thread's last touch of what the view shows was refused.
-    pub fn last_fault(&self) -> Option<abi::LastError> {
-        last_error(self.shown()?)
+        let mut last = abi::LastError::default();
+        self.ask::<{ abi::LAST_ERROR }, _>(&mut last).ok()?;
+        (last.errno != 0).then_some(last)
     }
 
     /// Keeps the descriptor of the view in force, in place of the one before.
@@ -309,13 +306,6 @@ impl Drop for Session {
     }
 }
 
-fn last_error(fd: BorrowedFd<'_>) -> Option<abi::LastError> {
-    let mut last = abi::LastError::default();
-    // SAFETY: a plain argument has no addresses.
-    unsafe { give::<{ abi::LAST_ERROR }, _>(fd, &mut last) }.ok()?;
-    (last.errno != 0).then_some(last)
-}
-
 fn open(path: &CString) -> Said<OwnedFd> {
     // SAFETY: the path ends in a NUL.
     owned(unsafe { libc::open(path.as_ptr(), libc::O_RDWR | libc::O_CLOEXEC) })
@@ -376,12 +366,11 @@ mod tests {
         assert_eq!(session.read(id, 4096, &mut [0; 4]), Err(Errno::ENOTTY));
         assert_eq!(session.at_path::<{ abi::MKDIR }>("a"), Err(Errno::ENOTTY));
         assert_eq!(session.set_view(id).err(), Some(Errno::ENOTTY));
-        assert_eq!((session.last_error(), session.last_fault()), (None, None));
+        assert_eq!(session.last_error(), None);
         session.keep_shown(fd()).unwrap();
         let first = session.shown().unwrap().as_raw_fd();
         session.keep_shown(fd()).unwrap();
         assert_eq!(session.shown().unwrap().as_raw_fd(), first);
-        assert_eq!(session.last_fault(), None);
         assert!(session.renew());
         assert_eq!(session.count(), 0);
     }
