@@ -217,5 +217,5 @@ fn a_copy_made_while_others_store_never_changes() {
 fn no_copy_of_a_directory() {
     let session = Session::open();
     let (_, root) = session.lookup(b"/").expect("LOOKUP");
-    assert_eq!(session.copy(root), Err(Errno::EINVAL));
+    assert_eq!(session.copy(root), Err(Errno::EISDIR));
 }

@@ -128,20 +128,21 @@ fn an_adopted_object_keeps_its_id() {
     assert_eq!(session.word(adopt.create.id, 8), 9);
 }
 
-/// Whatever id is said, the object gets the one that its identity makes.
 fn an_id_is_made_from_the_identity_alone() {
     let session = Session::open();
     let good = adoptable(*b"not earned, sir.", PAGE);
     let mut liar = good;
     liar.create.id.lo ^= 1 << 40;
-    assert_eq!(session.adopt(liar), Ok(good.create.id));
-    assert_eq!(session.stat(liar.create.id).map(|_| ()), Err(Errno::ENOENT));
+    assert_eq!(session.adopt(liar), Err(Errno::EINVAL), "another id");
     let mut other = good;
     other.create.default_rights ^= Rights::EXEC.0;
-    let id = session.adopt(other).expect("ADOPT");
-    assert_ne!(id, good.create.id);
-    let stat = session.stat(id).expect("STAT");
-    assert_eq!(identity(&stat).id(), Some(id));
+    assert_eq!(session.adopt(other), Err(Errno::EINVAL), "other rights");
+    let mut other = good;
+    other.create.nonce[3] ^= 1;
+    assert_eq!(session.adopt(other), Err(Errno::EINVAL), "another nonce");
+    for id in [good.create.id, liar.create.id] {
+        assert_eq!(session.stat(id).map(|_| ()), Err(Errno::ENOENT));
+    }
 }
 
 /// An immutable object of `size` zeros.
@@ -166,8 +167,11 @@ fn an_adopted_immutable_object_is_filled_and_then_sealed() {
     let mut hash = ContentHash::new();
     hash.update(&[0x33; 100]);
     let nonce = *b"to be filled, so";
-    let create = abi::Create { nonce, flags, size, default_rights: OPEN.0, ..Default::default() };
-    let id = session.adopt(abi::Adopt { create, content: hash.finish() }).expect("ADOPT");
+    let (default_rights, content) = (OPEN.0, hash.finish());
+    let identity = Identity { flags, default_rights, content, ..Identity::plain(nonce) };
+    let id = identity.id().expect("a nonce that gives an id");
+    let create = abi::Create { id, nonce, flags, size, default_rights, ..Default::default() };
+    assert_eq!(session.adopt(abi::Adopt { create, content }), Ok(id));
     assert!(session.sync(id).is_err(), "zeros are not what the id covers");
     assert_eq!(session.write(id, PAGE, &[0x33; 99]), Ok(99));
     assert!(session.sync(id).is_err(), "nor is all but the last byte");
@@ -347,7 +351,7 @@ fn each_command_takes_its_right() {
     let offset = DATA_START;
     let none = OPEN.without(Rights::READ | Rights::WRITE);
     let (blind, mute) = (none | Rights::WRITE, none | Rights::READ);
-    let create = abi::Create { default_rights: 3, ..Default::default() };
+    let create = abi::Create { default_rights: 19, ..Default::default() };
     for (rights, readable, writable) in
         [(OPEN, true, true), (blind, false, true), (mute, true, false), (none, false, false)]
     {

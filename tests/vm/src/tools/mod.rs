@@ -4,6 +4,7 @@
 
 pub mod churn;
 pub mod fuzz;
+pub mod guards;
 pub mod model;
 pub mod persist;
 pub mod stress;
@@ -54,6 +55,11 @@ pub const TOOLS: &[Tool] = &[
         name: "bench",
         what: "the race of faults, with --count objects in its second half",
         run: crate::bench::run,
+    },
+    Tool {
+        name: "guards",
+        what: "takes each guard away (a module built for it): every attack succeeds",
+        run: guards::run,
     },
 ];
 
