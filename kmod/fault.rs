@@ -14,10 +14,11 @@
 
 use crate::{
     error::{Refusal, Result},
+    guard::{on, Guard},
     secctx::ContextNo,
     space::{Space, State},
     stats::Event,
-    sys::{Fault, Outcome},
+    sys::{self, Fault, Outcome},
     view::Place,
 };
 use kernel::error::code::*;
@@ -104,7 +105,14 @@ pub(crate) fn fault(space: &Space, shown: Shown, fault: &mut Fault<'_>, huge: bo
         let state = space.state.read();
         state.usable()?;
         match state.look(&wish)? {
-            Look::Map(map) => return Ok(state.map(space, &wish, &map, fault)),
+            Look::Map(map) if on(Guard::CheckLock) => {
+                return Ok(state.map(space, &wish, &map, fault));
+            }
+            Look::Map(map) => {
+                drop(state);
+                sys::may_go_on()?;
+                return Ok(space.state.read().map(space, &wish, &map, fault));
+            }
             Look::Smaller => return Ok(Outcome::Smaller),
             Look::Needs(_) => {}
         }
@@ -232,6 +240,10 @@ impl State {
         if wish.huge && inside < FANOUT {
             return Ok(Look::Smaller);
         }
+        if wish.page == 0 && !on(Guard::NullPage) {
+            let pages = [Translation::Hole; AROUND as usize];
+            return Ok(Look::Map(Map { rights, first: 0, count: 1, pages, zeros: true }));
+        }
         if inside == 0 {
             return Err(Refusal::new(EFAULT, reason::OUTSIDE).of(record.id));
         }
@@ -299,7 +311,10 @@ impl State {
         if self.read_only && wish.access == Access::Write {
             return refuse(EROFS, reason::READ_ONLY, granted.without(Rights::WRITE));
         }
-        let allowed = allowed.and(wish.protection);
+        let allowed = match on(Guard::Wx) {
+            true => allowed.and(wish.protection),
+            false => protection.and(granted).and(wish.protection),
+        };
         // What is mapped can be read on this processor, whatever its tables say.
         if !allowed.contains(Rights::READ) {
             let denies = match protection.contains(Rights::READ) {
@@ -375,7 +390,7 @@ impl State {
     ) -> Result<Look> {
         // The kernel maps 2 MiB with the execution right of the whole mapping.
         let executes = wish.protection.contains(Rights::EXEC);
-        if executes && !rights.contains(Rights::EXEC) {
+        if executes && !rights.contains(Rights::EXEC) && on(Guard::PmdExec) {
             return Ok(Look::Smaller);
         }
         let write = wish.access == Access::Write;
@@ -470,7 +485,7 @@ impl State {
                 if copied {
                     counters.count(Event::Copied);
                 }
-                if copied || self.live.get(record).zeros {
+                if (copied || self.live.get(record).zeros) && on(Guard::CowZap) {
                     self.zap(space, record, page..page + there);
                 }
             }

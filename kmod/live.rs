@@ -8,7 +8,11 @@
 //! through the table itself, so that letting go allocates nothing and can
 //! happen in a fault. All of it is guarded by the space's lock.
 
-use crate::{error::Result, view::Link};
+use crate::{
+    error::Result,
+    guard::{on, Guard},
+    view::Link,
+};
 use kernel::prelude::*;
 use twz_core::RecordNo;
 
@@ -98,7 +102,7 @@ impl Live {
         if let Some(entry) = self.entries.get_mut(r.0 as usize) {
             entry.holders = entry.holders.saturating_sub(1);
             if entry.holders == 0 {
-                self.held -= 1;
+                self.held = self.held.saturating_sub(1);
                 self.queue(r);
             }
         }
@@ -129,7 +133,7 @@ impl Live {
     fn queue(&mut self, r: RecordNo) {
         let head = self.give_back;
         if let Some(entry) = self.entries.get_mut(r.0 as usize) {
-            if entry.dying && entry.holders == 0 {
+            if entry.dying && (entry.holders == 0 || !on(Guard::DeleteWait)) {
                 entry.next = head;
                 self.give_back = r.0 + 1;
             }

@@ -5,6 +5,7 @@
 use crate::{
     command::zero,
     error::{Refusal, Result},
+    guard::{on, Guard},
     session::Session,
     slot,
     space::State,
@@ -220,7 +221,9 @@ impl Session {
             let new = NewObject { identity, kind, fingerprint, size };
             let made = state.store.copy(r, id, &new)?;
             // Pages that are shared from now on must not be written through.
-            state.zap_whole(self.space, r);
+            if on(Guard::CowZap) {
+                state.zap_whole(self.space, r);
+            }
             state.live.hold(made);
             Ok(made)
         })?;

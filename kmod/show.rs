@@ -6,6 +6,7 @@ use crate::{
     command::{fetch, store, zero},
     descriptor::ObjectFile,
     error::{Refusal, Result},
+    guard::{on, Guard},
     secctx::ContextNo,
     session::Session,
     space::State,
@@ -141,7 +142,9 @@ impl State {
         let Some(view) = self.views.get(index) else { return };
         let end = slots.end.min(view.slots());
         let count = end.saturating_sub(slots.start) as u64;
-        view.mapping.zap(slots.start as u64 * SLOT_PAGES, count * SLOT_PAGES);
+        if on(Guard::InvalidateZap) {
+            view.mapping.zap(slots.start as u64 * SLOT_PAGES, count * SLOT_PAGES);
+        }
         for slot in slots.start..end {
             self.views.unbind(&mut self.live, Place { view: index, slot });
         }

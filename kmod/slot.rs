@@ -115,7 +115,7 @@ impl Session {
 
     /// A word of an object, which is held.
     fn word(&self, id: ObjectId, offset: u64, wanted: Rights) -> Result<Word> {
-        if offset % 8 != 0 || offset >= SLOT {
+        if offset % 8 != 0 || !(DATA_START..SLOT).contains(&offset) {
             return Err(Refusal::argument());
         }
         self.space.change(|state| {

@@ -18,6 +18,7 @@
 
 use crate::{
     error::{Refusal, Result},
+    guard::{on, Guard},
     inode::Inodes,
     live::Live,
     refusals::Refusals,
@@ -210,7 +211,7 @@ impl State {
 
     /// Lets go of what a slot shows, for all who use the view.
     pub(crate) fn drop_slot(&mut self, space: &Space, place: Place) {
-        if let Some(view) = self.views.get(place.view) {
+        if let Some(view) = self.views.get(place.view).filter(|_| on(Guard::RebindZap)) {
             space.counters.count(Event::Zap);
             view.zap(place.slot, 0..SLOT_PAGES);
         }

@@ -14,6 +14,7 @@ mod debugfs;
 mod descriptor;
 mod error;
 mod fault;
+mod guard;
 mod inode;
 mod live;
 mod names;
@@ -43,7 +44,7 @@ module! {
         },
         debug: u8 {
             default: 0,
-            description: "1: a line in the log for every refusal",
+            description: "1: a line in the log for every refusal, not ten in five seconds",
         },
     },
 }

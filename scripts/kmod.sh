@@ -3,6 +3,7 @@
 # Builds the kernel module and prints the path of twz.ko:
 #   KDIR=/lib/modules/$(uname -r)/build kmod.sh     for that kernel, with the tools here
 #   kmod.sh [TREE]                                  for a kernel that kernel.sh made
+# TWZ_WEAKEN=1 makes the one for tests, of which a guard can be taken out.
 # Nothing is built in the source tree: the sources are copied to target/kmod/NAME,
 # and what has not changed is not built again. Exits 77 when there is no kernel to
 # build against.
@@ -27,6 +28,7 @@ fi
 crates=$(scripts/crates.sh)
 
 out=${CARGO_TARGET_DIR:-target}/kmod/$release
+[[ -z ${TWZ_WEAKEN:-} ]] || out+=-weak
 mkdir -p "$out" && out=$(realpath "$out")
 
 # One build at a time in there; the others wait.
@@ -44,7 +46,8 @@ log=$out/build.log
 status=0
 if [[ -n $tree ]]; then
     scripts/inside.sh "$(<"$tree/toolchain")" --bind "$tree" /kernel --bind "$out" /twz \
-        make -j"$(nproc)" -C "/kernel/$build" M=/twz KERNELRELEASE="$release" "$compiler" modules \
+        make -j"$(nproc)" -C "/kernel/$build" M=/twz KERNELRELEASE="$release" \
+        "$compiler" TWZ_WEAKEN="${TWZ_WEAKEN:-}" modules \
         >"$log" 2>&1 || status=$?
 else
     make -j"$(nproc)" -C "$KDIR" M="$out" modules >"$log" 2>&1 || status=$?

@@ -8,6 +8,7 @@ use super::{
     fault::{self, Answers, Fault, Outcome},
     mapping::Mapping,
 };
+use crate::guard::{on, Guard};
 use core::{cell::UnsafeCell, marker::PhantomData, ptr};
 use kernel::{
     bindings, current,
@@ -52,7 +53,7 @@ impl<'a> MapRequest<'a> {
     /// Whether stores are to reach the object itself.
     pub(crate) fn is_shared(&self) -> bool {
         let flags = self.0.vma_flags.__vma_flags.first().copied().unwrap_or(0);
-        flags & super::bindings::TWZ_VM_MAYSHARE as usize != 0
+        flags & super::bindings::TWZ_VM_MAYSHARE as usize != 0 || !on(Guard::Private)
     }
 
     /// One past the last page of the file that is asked for.

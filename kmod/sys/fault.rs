@@ -7,6 +7,7 @@
 //! write to a page that was mapped without the right comes back here.
 
 use super::page::Frame;
+use crate::guard::{on, Guard};
 use core::{marker::PhantomData, ops::Range};
 use kernel::{bindings, error::code::*, mm::virt::flags, prelude::*};
 use twz_abi::Rights;
@@ -208,11 +209,13 @@ pub(super) fn protection(word: usize) -> Rights {
 pub(super) fn prepare<A: Answers>(description: &mut bindings::vm_area_desc) -> Result {
     let Some(word) = description.vma_flags.__vma_flags.first_mut() else { return Err(EINVAL) };
     // A private mapping would be given copies behind our back.
-    if *word & super::bindings::TWZ_VM_MAYSHARE as usize == 0 {
+    if *word & super::bindings::TWZ_VM_MAYSHARE as usize == 0 && on(Guard::Private) {
         return Err(EINVAL);
     }
-    *word |= (flags::PFNMAP | flags::IO | flags::DONTCOPY | flags::DONTEXPAND | flags::DONTDUMP)
-        as usize;
+    *word |= (flags::PFNMAP | flags::IO | flags::DONTEXPAND | flags::DONTDUMP) as usize;
+    if on(Guard::DontCopy) {
+        *word |= flags::DONTCOPY as usize;
+    }
     description.vm_ops = Table::<A>::OPERATIONS;
     Ok(())
 }
@@ -265,6 +268,9 @@ impl<A: Answers> Table<A> {
     }
 
     unsafe extern "C" fn upgrade(vmf: *mut bindings::vm_fault) -> bindings::vm_fault_t {
+        if !on(Guard::Mkwrite) {
+            return 0;
+        }
         // SAFETY: called by the kernel.
         unsafe { Self::answer(vmf, true, false) }
     }
@@ -277,11 +283,11 @@ impl<A: Answers> Table<A> {
         _: usize,
         _: usize,
     ) -> kernel::ffi::c_int {
-        EACCES.to_errno()
+        if on(Guard::Mprotect) { EACCES.to_errno() } else { 0 }
     }
 
     /// Pages that are mapped would move to where they were not asked for.
     unsafe extern "C" fn mremap(_: *mut bindings::vm_area_struct) -> kernel::ffi::c_int {
-        EINVAL.to_errno()
+        if on(Guard::Mremap) { EINVAL.to_errno() } else { 0 }
     }
 }

@@ -25,5 +25,7 @@ pub(crate) use lock::RwSem;
 pub(crate) use mapping::{InodeMapping, Mapping};
 pub(crate) use page::{Frame, KernelPage};
 pub(crate) use param::device_path;
+#[cfg(twz_weaken)]
+pub(crate) use param::weakened;
 pub(crate) use pmem::Pmem;
 pub(crate) use task::{may_go_on, may_log, random, thread, Caller, Owner, UserBytes};

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-//! The parameter `pmem=`: a string, which the `module!` macro does not know.
+//! Parameters that are strings, which the `module!` macro does not know.
 
 use kernel::{bindings, prelude::*};
 
@@ -18,27 +18,54 @@ struct Text(core::cell::UnsafeCell<*const kernel::ffi::c_char>);
 // SAFETY: as above.
 unsafe impl Sync for Text {}
 
-static PATH: Text = Text(core::cell::UnsafeCell::new(c"/dev/pmem0".as_ptr().cast()));
+/// A string parameter, with what modinfo says of it.
+macro_rules! parameter {
+    ($place:ident, $record:ident, $name:literal, $default:expr, $info:literal) => {
+        static $place: Text = Text(core::cell::UnsafeCell::new($default.as_ptr().cast()));
 
-#[link_section = "__param"]
-#[used]
-static PARAMETER: Parameter = Parameter(bindings::kernel_param {
-    name: c"pmem".as_ptr().cast(),
-    mod_: crate::THIS_MODULE.as_ptr(),
-    ops: core::ptr::addr_of!(bindings::param_ops_charp),
-    perm: 0,
-    level: -1,
-    flags: 0,
-    __bindgen_anon_1: bindings::kernel_param__bindgen_ty_1 { arg: PATH.0.get().cast() },
-});
+        #[link_section = "__param"]
+        #[used]
+        static $record: Parameter = Parameter(bindings::kernel_param {
+            name: $name.as_ptr().cast(),
+            mod_: crate::THIS_MODULE.as_ptr(),
+            ops: core::ptr::addr_of!(bindings::param_ops_charp),
+            perm: 0,
+            level: -1,
+            flags: 0,
+            __bindgen_anon_1: bindings::kernel_param__bindgen_ty_1 { arg: $place.0.get().cast() },
+        });
 
-#[link_section = ".modinfo"]
-#[used]
-static TYPE: [u8; 20] = *b"parmtype=pmem:charp\0";
+        const _: () = {
+            #[link_section = ".modinfo"]
+            #[used]
+            static INFO: [u8; $info.len()] = *$info;
+        };
+    };
+}
 
-#[link_section = ".modinfo"]
-#[used]
-static DESCRIPTION: [u8; 59] = *b"parm=pmem:the DAX device that holds the pool (/dev/pmem0)\0\0";
+parameter!(
+    PATH,
+    PATH_RECORD,
+    c"pmem",
+    c"/dev/pmem0",
+    b"parmtype=pmem:charp\0parm=pmem:the DAX device that holds the pool (/dev/pmem0)\0"
+);
+
+#[cfg(twz_weaken)]
+parameter!(
+    WEAKEN,
+    WEAKEN_RECORD,
+    c"weaken",
+    c"",
+    b"parmtype=weaken:charp\0parm=weaken:FOR TESTS ONLY: the guard to take out\0"
+);
+
+/// The guard that is taken out.
+#[cfg(twz_weaken)]
+pub(crate) fn weakened() -> &'static [u8] {
+    // SAFETY: as for the path.
+    unsafe { CStr::from_char_ptr(*WEAKEN.0.get()) }.to_bytes()
+}
 
 /// The path of the device.
 pub(crate) fn device_path() -> &'static CStr {
