@@ -10,7 +10,9 @@
 mod cases;
 mod drive;
 mod enumerate;
+mod flips;
 mod image;
+mod kill;
 mod lies;
 mod model;
 mod mutants;
@@ -37,6 +39,10 @@ enum Part {
     Mutants,
     /// Deliberately broken variants of published classes.
     Variants,
+    /// Single bits, flipped.
+    Flips,
+    /// `kill -9` of a process that writes to an embedded pool.
+    Kill,
 }
 
 /// Plays power cuts.
@@ -60,6 +66,12 @@ struct Arguments {
     /// Which images there are.
     #[arg(long, value_enum, default_value = "words")]
     model: model::Model,
+    /// Is the process that is killed: writes to this pool until it is.
+    #[arg(long, hide = true)]
+    writer: Option<PathBuf>,
+    /// How many times the writer is killed.
+    #[arg(long)]
+    kills: Option<u64>,
     /// How many threads; as many as there are processors if nothing is said.
     #[arg(long)]
     jobs: Option<usize>,
@@ -99,6 +111,15 @@ impl Score {
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
+    if let Some(pool) = &arguments.writer {
+        return match kill::write(pool, arguments.seed) {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(error) => {
+                eprintln!("the writer: {error}");
+                ExitCode::FAILURE
+            }
+        };
+    }
     // A panic of what is judged is a finding, told with all others.
     std::panic::set_hook(Box::new(|_| {}));
     let mut score = Score::default();
@@ -111,6 +132,12 @@ fn main() -> ExitCode {
     }
     if arguments.wants(Part::Variants) {
         variants_part(&arguments, &mut score);
+    }
+    if arguments.wants(Part::Flips) {
+        flips_part(&arguments, &mut score);
+    }
+    if arguments.wants(Part::Kill) {
+        kill_part(&arguments, &mut score);
     }
     if let Some(path) = &arguments.json {
         score.report.insert("seed".to_owned(), json!(arguments.seed));
@@ -223,4 +250,70 @@ fn variants_part(arguments: &Arguments, score: &mut Score) {
     score.count("variants::every_one_is_caught", caught == variants.len());
     let all: Vec<_> = variants.iter().map(variants::Variant::json).collect();
     score.report.insert("variants".to_owned(), json!(all));
+}
+
+fn flips_part(arguments: &Arguments, score: &mut Score) {
+    let count = if arguments.long { 100_000 } else { 10_000 };
+    let flips = match flips::run(count, arguments.seed) {
+        Ok(flips) => flips,
+        Err(error) => {
+            println!("flips: {error}");
+            return score.count("flips::could_be_run", false);
+        }
+    };
+    let head = ["caught", "mended", "cut off", "left", "harmless", "user"];
+    print!("\n{:16}", "region");
+    head.iter().for_each(|name| print!(" {name:>9}"));
+    println!();
+    let mut all = [0; 6];
+    for ((_, name), t) in &flips.regions {
+        let row = [t.caught, t.mended, t.cut_off, t.left, t.harmless, t.user];
+        print!("{name:16}");
+        row.iter().for_each(|n| print!(" {:>9}", grouped(*n)));
+        println!();
+        all.iter_mut().zip(row).for_each(|(sum, n)| *sum += n);
+    }
+    flips.failures.iter().take(20).for_each(|failure| println!("{failure}"));
+    let [caught, mended, cut_off, left, harmless, user] = all;
+    println!(
+        "flips: {count} bits, {caught} caught ({mended} mended, {cut_off} cut off, {left} left), \
+         {harmless} harmless, {user} in bytes of programs, {} failures",
+        flips.failures.len()
+    );
+    score.count("flips::every_harmful_one_is_caught", flips.failures.is_empty());
+    score.report.insert("flips".to_owned(), flips.json());
+}
+
+fn kill_part(arguments: &Arguments, score: &mut Score) {
+    let rounds = arguments.kills.unwrap_or(if arguments.long { 2_000 } else { 60 });
+    let kills = match kill::run(rounds, arguments.seed) {
+        Ok(kills) => kills,
+        Err(error) => {
+            println!("kill: {error}");
+            return score.count("kill::could_be_run", false);
+        }
+    };
+    kills.failures.iter().for_each(|failure| println!("{failure}"));
+    println!(
+        "\nkill: {} rounds, {} acknowledged operations all there; {} kills within one, of which {} \
+         had happened; {} failures",
+        kills.rounds,
+        grouped(kills.acknowledged),
+        kills.within,
+        kills.happened,
+        kills.failures.len()
+    );
+    // Rounds in which nothing was done would say nothing.
+    let good = kills.failures.is_empty() && kills.acknowledged > rounds && kills.within > 0;
+    score.count("kill::acknowledged_is_there_and_nothing_half", good);
+    score.report.insert(
+        "kill".to_owned(),
+        json!({
+            "rounds": kills.rounds,
+            "acknowledged": kills.acknowledged,
+            "killed_within": kills.within,
+            "happened": kills.happened,
+            "failures": kills.failures,
+        }),
+    );
 }
