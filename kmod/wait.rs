@@ -95,7 +95,8 @@ impl Sleepers {
         space.counters.count(Event::Wait);
         let mut left = match timeout {
             u64::MAX => None,
-            ns => Some(msecs_to_jiffies(ns.div_ceil(1_000_000).min(u32::MAX as u64) as u32)),
+            // A tick more: the one that runs has begun already.
+            ns => Some(1 + msecs_to_jiffies(ns.div_ceil(1_000_000).min(u32::MAX as u64) as u32)),
         };
         let result = loop {
             if let Some(result) = looked {
