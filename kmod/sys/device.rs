@@ -204,6 +204,9 @@ impl<D: Device> Table<D> {
         ..pin_init::zeroed()
     };
 
+    /// # Safety
+    ///
+    /// For the kernel to call, about a file of ours.
     unsafe extern "C" fn open(
         _: *mut bindings::inode,
         file: *mut bindings::file,
@@ -217,6 +220,9 @@ impl<D: Device> Table<D> {
         })
     }
 
+    /// # Safety
+    ///
+    /// For the kernel to call, about a file of ours.
     unsafe extern "C" fn release(
         _: *mut bindings::inode,
         file: *mut bindings::file,
@@ -227,6 +233,9 @@ impl<D: Device> Table<D> {
         0
     }
 
+    /// # Safety
+    ///
+    /// For the kernel to call, about a file of ours.
     unsafe extern "C" fn command(
         file: *mut bindings::file,
         number: kernel::ffi::c_uint,
@@ -240,6 +249,9 @@ impl<D: Device> Table<D> {
         }
     }
 
+    /// # Safety
+    ///
+    /// For the kernel to call, about a file of ours.
     unsafe extern "C" fn map(description: *mut bindings::vm_area_desc) -> kernel::ffi::c_int {
         from_result(|| {
             // SAFETY: the kernel hands us a description that is ours to change.

@@ -251,11 +251,17 @@ impl<A: Answers> Table<A> {
         answerer.answer(&mut fault, huge).raw()
     }
 
+    /// # Safety
+    ///
+    /// For the kernel to call, about a fault or a mapping of ours.
     unsafe extern "C" fn fault(vmf: *mut bindings::vm_fault) -> bindings::vm_fault_t {
         // SAFETY: called by the kernel.
         unsafe { Self::answer(vmf, false, false) }
     }
 
+    /// # Safety
+    ///
+    /// For the kernel to call, about a fault or a mapping of ours.
     unsafe extern "C" fn huge_fault(
         vmf: *mut bindings::vm_fault,
         order: kernel::ffi::c_uint,
@@ -267,6 +273,9 @@ impl<A: Answers> Table<A> {
         unsafe { Self::answer(vmf, false, true) }
     }
 
+    /// # Safety
+    ///
+    /// For the kernel to call, about a fault or a mapping of ours.
     unsafe extern "C" fn upgrade(vmf: *mut bindings::vm_fault) -> bindings::vm_fault_t {
         if !on(Guard::Mkwrite) {
             return 0;
@@ -277,6 +286,10 @@ impl<A: Answers> Table<A> {
 
     /// Another protection would be given to pages that are mapped, without a
     /// question to us.
+    ///
+    /// # Safety
+    ///
+    /// For the kernel to call, about a fault or a mapping of ours.
     unsafe extern "C" fn mprotect(
         _: *mut bindings::vm_area_struct,
         _: usize,
@@ -287,6 +300,10 @@ impl<A: Answers> Table<A> {
     }
 
     /// Pages that are mapped would move to where they were not asked for.
+    ///
+    /// # Safety
+    ///
+    /// For the kernel to call, about a fault or a mapping of ours.
     unsafe extern "C" fn mremap(_: *mut bindings::vm_area_struct) -> kernel::ffi::c_int {
         if on(Guard::Mremap) { EINVAL.to_errno() } else { 0 }
     }

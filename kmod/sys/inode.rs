@@ -186,6 +186,10 @@ impl<D: Descriptor> Inodes<D> {
         };
 
     /// What every file has, and the storage that the object has now.
+    ///
+    /// # Safety
+    ///
+    /// For the kernel to call, about an inode or a file of ours.
     unsafe extern "C" fn get(
         map: *mut bindings::mnt_idmap,
         path: *const bindings::path,
@@ -203,6 +207,10 @@ impl<D: Descriptor> Inodes<D> {
     }
 
     /// Only the size can be set.
+    ///
+    /// # Safety
+    ///
+    /// For the kernel to call, about an inode or a file of ours.
     unsafe extern "C" fn set(
         _: *mut bindings::mnt_idmap,
         _: *mut bindings::dentry,
@@ -241,6 +249,9 @@ impl<D: Descriptor> Files<D> {
         ..pin_init::zeroed()
     };
 
+    /// # Safety
+    ///
+    /// For the kernel to call, about an inode or a file of ours.
     unsafe extern "C" fn open(
         inode: *mut bindings::inode,
         file: *mut bindings::file,
@@ -267,6 +278,9 @@ impl<D: Descriptor> Files<D> {
         })
     }
 
+    /// # Safety
+    ///
+    /// For the kernel to call, about an inode or a file of ours.
     unsafe extern "C" fn release(
         _: *mut bindings::inode,
         file: *mut bindings::file,
@@ -276,6 +290,9 @@ impl<D: Descriptor> Files<D> {
         0
     }
 
+    /// # Safety
+    ///
+    /// For the kernel to call, about an inode or a file of ours.
     unsafe extern "C" fn read(
         call: *mut bindings::kiocb,
         to: *mut bindings::iov_iter,
@@ -291,6 +308,9 @@ impl<D: Descriptor> Files<D> {
         })
     }
 
+    /// # Safety
+    ///
+    /// For the kernel to call, about an inode or a file of ours.
     unsafe extern "C" fn write(
         call: *mut bindings::kiocb,
         from: *mut bindings::iov_iter,
@@ -313,6 +333,9 @@ impl<D: Descriptor> Files<D> {
         })
     }
 
+    /// # Safety
+    ///
+    /// For the kernel to call, about an inode or a file of ours.
     unsafe extern "C" fn seek(
         file: *mut bindings::file,
         offset: bindings::loff_t,
@@ -325,8 +348,8 @@ impl<D: Descriptor> Files<D> {
             let data = match whence as u32 {
                 super::bindings::SEEK_DATA => true,
                 super::bindings::SEEK_HOLE => false,
-                // SAFETY: as above.
                 _ => {
+                    // SAFETY: as above.
                     return Ok(unsafe {
                         bindings::generic_file_llseek_size(
                             file,
@@ -346,6 +369,9 @@ impl<D: Descriptor> Files<D> {
         seek().unwrap_or_else(|error| error.to_errno() as i64)
     }
 
+    /// # Safety
+    ///
+    /// For the kernel to call, about an inode or a file of ours.
     unsafe extern "C" fn map(description: *mut bindings::vm_area_desc) -> kernel::ffi::c_int {
         from_result(|| {
             // SAFETY: the kernel hands us a description that is ours to change.
@@ -358,6 +384,9 @@ impl<D: Descriptor> Files<D> {
         })
     }
 
+    /// # Safety
+    ///
+    /// For the kernel to call, about an inode or a file of ours.
     unsafe extern "C" fn sync(
         file: *mut bindings::file,
         from: bindings::loff_t,
@@ -370,6 +399,9 @@ impl<D: Descriptor> Files<D> {
         from_result(|| this.sync(from, to.saturating_add(1)).map(|()| 0))
     }
 
+    /// # Safety
+    ///
+    /// For the kernel to call, about an inode or a file of ours.
     unsafe extern "C" fn allocate(
         file: *mut bindings::file,
         mode: kernel::ffi::c_int,

@@ -182,6 +182,10 @@ impl Drop for Pmem {
 }
 
 /// The device tells that it goes, or that memory failed.
+///
+/// # Safety
+///
+/// For the kernel to call; it looks at none of what it is handed.
 unsafe extern "C" fn notify_failure(
     _: *mut super::bindings::dax_device,
     _offset: u64,
