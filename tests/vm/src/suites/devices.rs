@@ -91,6 +91,8 @@ fn exercise() -> (u64, u64) {
             0 => count(session.write(id, PAGE, &[n as u8; 100]).is_ok()),
             1 => count(session.resize(id, n * 4000).is_ok()),
             2 => count(session.copy(id).is_ok()),
+            // The last ones have no names.
+            _ if n >= OBJECTS => count(session.delete(id).is_ok()),
             3 => count(session.lookup(format!("/dir/object {n}").as_bytes()).is_ok()),
             _ => {
                 count(session.unbind(format!("/dir/object {n}").as_bytes()).is_ok());
@@ -222,8 +224,14 @@ fn two_torn_superblocks_are_refused() {
 
 fn a_damaged_state_is_refused() {
     let mut image = Image::new();
-    let at = (image.current().state_page * PAGE) as usize;
+    let s = image.current();
+    let at = (s.state_page * PAGE) as usize;
     image.bytes[at + 3] ^= 1;
+    let (loaded, log) = load(&image);
+    assert_eq!(loaded, Ok(()), "the journal has it, and mends it: {log}");
+    // Without a journal nothing does.
+    let journal = (s.journal_page * PAGE) as usize;
+    image.bytes[journal..journal + (s.journal_pages * PAGE) as usize].fill(0);
     refused(&image, "a damaged state");
 }
 

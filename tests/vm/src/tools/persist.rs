@@ -162,7 +162,7 @@ fn fill(world: &World, id: ObjectId, planned: &Planned) {
     world.unmap(2);
 }
 
-const VERIFY: Suite = Suite { name: "persist", tests: TESTS, tidy: true };
+const VERIFY: Suite = Suite { name: "persist", tests: TESTS, tidy: false };
 
 const TESTS: &[Test] = tests![
     every_object_has_its_bytes_by_command,
