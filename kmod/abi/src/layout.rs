@@ -63,6 +63,7 @@ pub const ALL: &[Layout] = &[
     <crate::ViewEntry as Pinned>::LAYOUT,
     <crate::log::LogHeader as Pinned>::LAYOUT,
     <crate::log::ProcessSlot as Pinned>::LAYOUT,
+    <crate::thread::ThreadState as Pinned>::LAYOUT,
     <crate::name::NameEntry as Pinned>::LAYOUT,
     <crate::name::NamePage as Pinned>::LAYOUT,
     <crate::Superblock as Pinned>::LAYOUT,

@@ -35,6 +35,7 @@ pub mod reason;
 pub mod record;
 pub mod rights;
 pub mod superblock;
+pub mod thread;
 pub mod view;
 
 pub use error::FormatError;

@@ -35,6 +35,8 @@ pub mod kind {
     pub const CONTEXT: u32 = 4;
     /// A log of transactions: [`crate::log`].
     pub const LOG: u32 = 5;
+    /// A program that is to go on after a power cut: [`crate::thread`].
+    pub const THREAD: u32 = 6;
 }
 
 /// The meta record. Its first 128 bytes are written once, at creation, under a
