@@ -80,7 +80,10 @@ status=0
 # What it prints goes to the host by a port of its own, apart from the kernel's log.
 sh -c "$TWZ_COMMAND" >/dev/vport0p1 2>&1 </dev/null || status=$?
 if [ -e /sys/kernel/debug/kmemleak ]; then
+    # What is younger than five seconds does not count as lost yet.
+    sleep 6
     echo scan >/sys/kernel/debug/kmemleak
-    cat /sys/kernel/debug/kmemleak >/dev/kmsg
+    echo scan >/sys/kernel/debug/kmemleak
+    while read -r line; do echo "$line" >/dev/kmsg; done </sys/kernel/debug/kmemleak
 fi
 finish "$status"

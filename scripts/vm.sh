@@ -98,7 +98,10 @@ for one in "${add[@]}"; do
     files+=("$from=$to")
 done
 # The command makes the pool that the module serves.
-"${CARGO:-cargo}" build --quiet --release -p twzd >&2 || say "twz does not build, going on with what there is of it"
+"${CARGO:-cargo}" build --quiet --release -p twzd >"$work/twz.log" 2>&1 || {
+    tail -n 20 "$work/twz.log" >&2
+    say "twz does not build, going on with what there is of it"
+}
 twz=${CARGO_TARGET_DIR:-target}/release/twz
 [[ ! -x $twz ]] || files+=("$twz=/bin/twz")
 if ((${#command[@]})) && [[ -f $(at "${command[0]}") ]]; then
