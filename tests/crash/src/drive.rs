@@ -48,7 +48,8 @@ pub trait Subject {
 
     /// Recovers the image, checks every invariant, and says what it shows: bit
     /// `i` if that is what was there after `i` operations; bit `32 + i` if it is
-    /// what operation `i` may leave when it is cut. It must be one of `allowed`.
+    /// what operation `i` may leave when it is cut, and bit `48 + i` if operations
+    /// `i` and `i + 1` together may. It must be one of `allowed`.
     fn judge(&mut self, image: &mut Image, allowed: u64) -> Result<u64, Broken>;
 
     /// How often everything was looked at, rather than known from before.
@@ -161,7 +162,7 @@ struct Drive<'d> {
 impl Drive<'_> {
     /// One image, at `depth` cuts of recovery.
     fn visit(&mut self, image: &mut Image, depth: u32, allowed: u64) -> Flow {
-        let context = (allowed ^ (depth as u64) << 60).wrapping_mul(0xd6e8_feb8_6659_fd93);
+        let context = (allowed ^ (depth as u64) << 61).wrapping_mul(0xd6e8_feb8_6659_fd93);
         if !self.seen.insert(image.hash() ^ context) {
             self.tally.again += 1;
             return Flow::Old;

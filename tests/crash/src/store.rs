@@ -280,6 +280,11 @@ impl StoreSubject {
             };
             mask |= (may as u64) << (32 + i);
         }
+        // A change that is cut may be there when bytes before it are not yet.
+        for (i, three) in self.states.windows(3).enumerate() {
+            let may = self.promise == Promise::Words && words_between(&three[0], &three[2], seen);
+            mask |= (may as u64) << (48 + i);
+        }
         mask
     }
 
@@ -310,7 +315,9 @@ impl Subject for StoreSubject {
         let (cut, before) = (1 << (32 + at.done), (1 << (32 + at.done)) >> 1);
         match (at.returned, self.promise) {
             // Bytes in place are durable with the next change.
-            (false, Promise::Words) if at.done > 0 => 3 << at.done | cut | before,
+            (false, Promise::Words) if at.done > 0 => {
+                3 << at.done | cut | before | 1 << (47 + at.done)
+            }
             (false, _) => 3 << at.done | cut,
             (true, Promise::Words) => 1 << at.done | before,
             (true, _) => 1 << at.done,
@@ -388,7 +395,8 @@ fn words_between(before: &State, after: &State, seen: &State) -> bool {
     let mut whole = seen.clone();
     for object in &mut whole.objects {
         let like = |s: &State| s.objects.iter().find(|o| o.id == object.id).cloned();
-        let (Some(old), Some(new)) = (like(before), like(after)) else { return false };
+        let Some(new) = like(after) else { return false };
+        let old = like(before).unwrap_or_else(|| new.clone());
         if object.bytes.len() != new.bytes.len() || old.bytes.len() != new.bytes.len() {
             return false;
         }

@@ -46,9 +46,9 @@ fn sealed(setup: Op, op: Op) -> Vec<u64> {
     cut_at_the_seal(setup, op, |_, _| true)
 }
 
-/// A `create` after a `bind` whose record in the journal lacks one word, that
-/// the record of the `create` has too: it must not bring the `bind` back.
-fn after_a_torn_bind() -> Run {
+/// A store in which a `bind` was cut: its record in the journal is there but
+/// for one word, which the next record in that slot has too.
+fn torn_bind() -> Vec<u64> {
     let names: Op = |s| {
         create(s, 1, 100)?;
         s.bind(b"/one", id(1), false)?;
@@ -59,14 +59,28 @@ fn after_a_torn_bind() -> Run {
     };
     let bind: Op = |s| s.bind(b"/two", id(1), false).map(|_| ());
     let is_header = |image: &Image, word: u32| image.word(word - 1) == JOURNAL_MAGIC;
-    let words = cut_at_the_seal(names, bind, |image, word| !is_header(image, word));
-    let mut store = Store::open(Recorder::new(words), Mode::ReadWrite).expect("a cut store opens");
-    store.sync().expect("memory does not fail");
-    store.media_mut().events.clear();
-    let words = store.media().words().to_vec();
+    cut_at_the_seal(names, bind, |image, word| !is_header(image, word))
+}
+
+/// A `create` after that: it must not bring the `bind` back. Opening is a part
+/// of what is cut, or is over and durable.
+fn after_a_torn_bind(opening: bool) -> Run {
+    let words = torn_bind();
+    let store = Store::open(Recorder::new(words.clone()), Mode::ReadWrite);
+    let mut store = store.expect("a cut store opens");
+    let (mut words, mut images) = (words.clone(), vec![words]);
+    if opening {
+        store.media_mut().done();
+        images.push(store.media().words().to_vec());
+    } else {
+        store.sync().expect("memory does not fail");
+        store.media_mut().events.clear();
+        words = store.media().words().to_vec();
+        images = vec![words.clone()];
+    }
     CREATE(&mut store).expect("there is room");
     store.media_mut().done();
-    let images = vec![words.clone(), store.media().words().to_vec()];
+    images.push(store.media().words().to_vec());
     Run { words, events: store.into_media().events, images }
 }
 
@@ -90,7 +104,18 @@ const CREATE: Op = |s| create(s, 5, 1).map(|_| ());
 
 /// The cases.
 pub const CASES: &[Case] = &[
-    Case::new("create", "create_after_a_torn_bind", Whole, Source::Own(after_a_torn_bind)),
+    Case::new(
+        "create",
+        "create_after_a_torn_bind",
+        Whole,
+        Source::Own(|| after_a_torn_bind(false)),
+    ),
+    Case::new(
+        "create",
+        "open_and_create_after_a_torn_bind",
+        Whole,
+        Source::Own(|| after_a_torn_bind(true)),
+    ),
     Case::new(
         "replay",
         "replay_a_create",
