@@ -147,7 +147,8 @@ fn a_small_object_stays_small() {
     let before = held.stat().unwrap().stored;
     held.alloc(7u64).unwrap();
     let after = held.stat().unwrap();
-    assert!(after.stored - before <= 6 * 4096, "{} bytes for 8", after.stored - before);
+    // Two more where a store counts the pages that say where the others are.
+    assert!(after.stored - before <= 8 * 4096, "{} bytes for 8", after.stored - before);
     assert!(after.size <= 256 * 1024, "{}", after.size);
 }
 

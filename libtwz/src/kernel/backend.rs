@@ -105,7 +105,7 @@ impl KernelPool {
     fn reserve_slot(&self, id: ObjectId, from: u64, to: u64) -> Result<()> {
         let mut reserve = abi::Reserve { id, from, to };
         let asked = self.session.ask::<{ abi::RESERVE }, _>(&mut reserve);
-        asked.map_err(|errno| self.refused_change(errno, id))
+        asked.map_err(|errno| self.refused_size(errno, id))
     }
 
     fn invalidate_slots(&self, first: u32, count: u32) -> Result<()> {
@@ -226,7 +226,7 @@ impl Backend for KernelPool {
         }
         let mut resize = abi::Resize { id, size, reserved: 0 };
         let asked = self.session.ask::<{ abi::RESIZE }, _>(&mut resize);
-        asked.map_err(|errno| self.refused_change(errno, id))
+        asked.map_err(|errno| self.refused_size(errno, id))
     }
 
     fn reserve(&self, id: ObjectId, from: u64, to: u64) -> Result<()> {

@@ -23,7 +23,6 @@ impl KernelPool {
             Errno::EISDIR => {
                 Error::Unsupported("that is a directory of names; 'twz name rmdir' removes it")
             }
-            Errno::EFBIG => Error::ObjectFull { id, what: "its data and its FOT would meet" },
             errno => match self.session.last_error().map(|last| last.reason) {
                 Some(reason::NONE) | None => {
                     Error::Io { doing: "have the kernel do this", path: None, error: errno.into() }
@@ -42,6 +41,16 @@ impl KernelPool {
                 Error::Immutable(id)
             }
             error => error,
+        }
+    }
+
+    /// The same for what makes an object larger, to a size that one can have.
+    pub(super) fn refused_size(&self, errno: Errno, id: ObjectId) -> Error {
+        match errno {
+            Errno::EINVAL | Errno::EFBIG => {
+                Error::ObjectFull { id, what: "its data and its FOT would meet" }
+            }
+            errno => self.refused_change(errno, id),
         }
     }
 

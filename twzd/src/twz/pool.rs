@@ -91,6 +91,10 @@ fn impossible(error: twz::Error) -> Fail {
             format!("an image of {have} bytes is too small: it needs {need} before any object"),
             "give a larger --size, or fewer --records",
         ),
+        twz::Error::PoolExists(path) if !path.is_dir() && !path.is_file() => Fail::no(
+            format!("{} holds something already", path.display()),
+            "--force makes a pool of it all the same, and what it holds is gone",
+        ),
         twz::Error::Store(StoreError::Options { what }) => Fail::usage(
             format!("there can be no such image: {what}"),
             "give other --size or --records",
