@@ -12,7 +12,7 @@ LIBS   := -p twz-abi -p twz-core -p twz -p twz-derive
 export CARGO PREFIX DESTDIR
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-debug-kernel check bench fuzz miri msrv kmod vm install clean
+.PHONY: help run test test-debug-kernel check bench fuzz crash miri msrv kmod vm install clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-17s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -45,6 +45,10 @@ bench: ## the race against raw pointers and PMDK (ONLY=ptr|space for one of the 
 fuzz: ## fuzz every structure that comes from outside (TIME=seconds for each, 60)
 	@scripts/deps.sh build fuzz
 	@scripts/fuzz.sh $(TIME)
+
+crash: ## play power cuts for long: 300 million crash states, broken variants, bit flips, 2,000 kills
+	@scripts/deps.sh build
+	$(CARGO) run --release -p twz-crash -- --long --json target/crash.json
 
 miri: ## run the tests of the pure crates under Miri
 	@scripts/deps.sh build

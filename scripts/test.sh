@@ -55,7 +55,7 @@ part() {
 }
 
 part workspace 'The workspace: unit, property, process and style tests' \
-    "${CARGO:-cargo}" test --workspace --exclude twz-bench --exclude twz-fuzz --no-fail-fast
+    "${CARGO:-cargo}" test --workspace --exclude twz-bench --exclude twz-crash --exclude twz-fuzz --no-fail-fast
 part scale 'The store at its full size, its stack and its instructions, in release' \
     "${CARGO:-cargo}" test --release -p twz-core --test scale --test stack --test instructions
 part msrv 'twz-abi and twz-core as the kernel builds them: rustc 1.85, core only' scripts/msrv.sh
@@ -63,6 +63,8 @@ part msrv-refuses 'That this build refuses std, alloc and a newer Rust' scripts/
 part kmod 'The kernel module, for an unmodified Debian kernel' scripts/kmod.sh
 part vm 'The module in that kernel, in a virtual machine' scripts/vm-test.sh
 part c-example 'The C examples, against an installed library' scripts/c-example.sh
+part crash 'Power cuts: ten million crash states, each recovered and judged' \
+    "${CARGO:-cargo}" run --release -p twz-crash -- --json "$logs/crash.json"
 part fuzz 'A short fuzz of every target' scripts/fuzz.sh "${TWZ_FUZZ_SECONDS:-8}"
 part miri 'The pure crates under Miri' scripts/miri.sh
 

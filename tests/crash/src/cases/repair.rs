@@ -10,7 +10,8 @@ use twz_core::{
 use zerocopy::IntoBytes as _;
 
 use super::{
-    Case, Recorded, Run, SMALL, Source, furnish, furnish_and_copy, furnished, id, identity,
+    Case, Recorded, Run, SMALL, Source, create, furnish, furnish_and_copy, furnished, id, identity,
+    replay::two_records,
 };
 use crate::{
     store::{Promise::Whole, mend},
@@ -58,5 +59,17 @@ pub const CASES: &[Case] = &[
     case("repair_the_chains", || damaged(64, |geo| geo.heads_page)),
     case("repair_the_bitmap", || damaged(64, |geo| geo.bitmap_page)),
     case("repair_the_share_counts", || damaged(64, |geo| geo.refs_page)),
+    case("repair_with_two_records", || {
+        mended(two_records(furnish, |s| {
+            create(s, 5, 1)?;
+            create(s, 6, 2).map(|_| ())
+        }))
+    }),
+    case("repair_with_two_names", || {
+        mended(two_records(furnish, |s| {
+            s.bind(b"/one", id(1), false)?;
+            s.rename(b"/one", b"/two").map(|_| ())
+        }))
+    }),
     case("repair_nothing", || mended(furnished(SMALL, furnish).into_media().words().to_vec())),
 ];

@@ -46,6 +46,43 @@ fn sealed(setup: Op, op: Op) -> Vec<u64> {
     cut_at_the_seal(setup, op, |_, _| true)
 }
 
+/// Where a writer is killed: just before its record is flushed; just before the
+/// fence that commits; and between two of its writes in place.
+#[derive(Clone, Copy)]
+enum Kill {
+    Flush,
+    Fence,
+    InPlace,
+}
+
+/// A writer is killed, and what it wrote is there for the next one to see, but
+/// not durable; that one opens the store, and then the power fails.
+fn killed(setup: Op, op: Op, at: Kill) -> Run {
+    let mut store = furnished(SMALL, setup);
+    let words = store.media().words().to_vec();
+    op(&mut store).expect("the operation of a case succeeds");
+    let mut events = store.into_media().events;
+    let last = events.iter().rposition(|e| matches!(e, Event::Fence { .. }));
+    let last = last.expect("an operation has a fence");
+    events.truncate(match at {
+        Kill::Flush => last - 1,
+        Kill::Fence => last,
+        Kill::InPlace => last + 4,
+    });
+    let mut visible = words.clone();
+    for event in &events {
+        if let Event::Store { word, value, .. } = *event {
+            visible[word as usize] = value;
+        }
+    }
+    let store = Store::open(Recorder::new(visible), Mode::ReadWrite);
+    let media = store.expect("a store opens after a kill").into_media();
+    let images = vec![words.clone(), media.words().to_vec()];
+    events.extend(&media.events);
+    events.push(Event::Done);
+    Run { words, events, images }
+}
+
 /// A store in which a `bind` was cut: its record in the journal is there but
 /// for one word, which the next record in that slot has too.
 fn torn_bind() -> Vec<u64> {
@@ -92,9 +129,11 @@ fn replayed(words: Vec<u64>) -> Run {
     Run { words, events: media.events, images }
 }
 
+const BIND: Op = |s| s.bind(b"/two", id(1), false).map(|_| ());
+
 /// Two records that are sealed, the second by luck: nothing of either is in
 /// its place, and the fence of the second has not come.
-fn two_records(setup: Op, op: Op) -> Vec<u64> {
+pub fn two_records(setup: Op, op: Op) -> Vec<u64> {
     let geo = *furnished(SMALL, setup).geometry();
     let journal = geo.journal_page..geo.journal_page + geo.journal_pages;
     cut_at_the_seal(setup, op, |_, word| journal.contains(&(word as u64 / 512)))
@@ -121,6 +160,30 @@ pub const CASES: &[Case] = &[
         "replay_a_create",
         Whole,
         Source::Own(|| replayed(sealed(furnish, CREATE))),
+    ),
+    Case::new(
+        "killed, then cut",
+        "killed_before_the_flush",
+        Whole,
+        Source::Own(|| killed(furnish, BIND, Kill::Flush)),
+    ),
+    Case::new(
+        "killed, then cut",
+        "killed_before_the_fence",
+        Whole,
+        Source::Own(|| killed(furnish, BIND, Kill::Fence)),
+    ),
+    Case::new(
+        "killed, then cut",
+        "killed_in_place",
+        Whole,
+        Source::Own(|| killed(furnish, BIND, Kill::InPlace)),
+    ),
+    Case::new(
+        "killed, then cut",
+        "killed_in_a_create",
+        Whole,
+        Source::Own(|| killed(furnish, CREATE, Kill::Flush)),
     ),
     Case::new(
         "replay",
