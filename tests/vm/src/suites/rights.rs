@@ -27,6 +27,7 @@ pub const TESTS: &[Test] = tests![
     an_immutable_object_is_never_written,
     a_right_that_is_taken_away_is_gone_with_the_invalidation,
     a_right_that_comes_later_is_there_with_the_next_fault,
+    a_large_page_that_may_be_read_is_not_written,
     the_view_is_an_object_like_any,
 ];
 
@@ -241,6 +242,30 @@ fn a_right_that_comes_later_is_there_with_the_next_fault() {
     assert!(probe::store(at, 1).is_err());
     world.store_entry(2, id, RW);
     assert_eq!(probe::store(at, 1), Ok(()), "a store asks again by itself");
+}
+
+fn a_large_page_that_may_be_read_is_not_written() {
+    let world = World::new();
+    let id = world.session.create(3 * HUGE as u64, OPEN);
+    assert_eq!(world.session.reserve(id, 0, 3 * HUGE as u64), Ok(()));
+    world.show(2, id, Rights::READ);
+    let first = HUGE as u64 - PAGE;
+    let before = probe::minor_faults();
+    (0..512).for_each(|page| assert_eq!(probe::load(world.at(2, first + page * PAGE)), Ok(0)));
+    assert!(probe::minor_faults() - before <= 4, "it is a large page");
+    for page in [0, 1, 300, 511] {
+        let at = world.at(2, first + page * PAGE);
+        let fault = probe::store(at, 1).expect_err("a store");
+        assert!(fault.is_segv_at(at) && fault.was_present(), "{fault:?}");
+    }
+    assert_eq!(world.session.word(id, first), 0);
+    // And with the right it is, by the same large page.
+    world.show(2, id, RW);
+    let before = probe::minor_faults();
+    (0..512).for_each(|page| {
+        assert_eq!(probe::store(world.at(2, first + page * PAGE), 1), Ok(()));
+    });
+    assert!(probe::minor_faults() - before <= 4, "it is a large page again");
 }
 
 fn the_view_is_an_object_like_any() {
