@@ -8,6 +8,8 @@ pub struct Record {
     pub case: String,
     /// Round by round, ns.
     pub ours: Vec<f64>,
+    /// The same of the peer.
+    pub theirs: Vec<f64>,
     peer: String,
     ratio: (f64, f64, f64),
     values: (f64, f64),
@@ -32,7 +34,18 @@ impl Record {
             ratio: spread(ours.iter().zip(theirs).map(|(a, b)| a / b)),
             values: (spread(ours.iter().copied()).0, spread(theirs.iter().copied()).0),
             ours: ours.to_vec(),
+            theirs: theirs.to_vec(),
         }
+    }
+
+    /// The module against itself before, both in terms of a yardstick that was
+    /// measured in the same rounds.
+    pub fn with_itself(case: &str, now: [&[f64]; 2], then: [&[f64]; 2]) -> Self {
+        let unit = spread(then[1].iter().copied()).0;
+        let scaled = |[ours, yardstick]: [&[f64]; 2]| -> Vec<f64> {
+            ours.iter().zip(yardstick).map(|(ours, yard)| ours / yard * unit).collect()
+        };
+        Self::new(case, "self_1k", &scaled(now), &scaled(then))
     }
 
     /// The goal there is for it: the ratio is at most this.
@@ -106,6 +119,14 @@ mod tests {
             record.json().starts_with("{\"bench\":\"fault\",\"case\":\"2m/sparse\",\"subject\"")
         );
         assert!(record.json().ends_with("\"unit\":\"ns\",\"rounds\":3}"));
+    }
+
+    #[test]
+    fn a_slow_hour_is_no_loss() {
+        let slow: [&[f64]; 2] = [&[20.0, 22.0, 20.0], &[200.0, 220.0, 200.0]];
+        let fast: [&[f64]; 2] = [&[2.0, 2.0, 2.0], &[20.0, 20.0, 20.0]];
+        let record = Record::with_itself("4k_write_1m_objects/sparse", slow, fast);
+        assert!((record.ratio.0 - 1.0).abs() < 1e-9 && (record.ratio.2 - 1.0).abs() < 1e-9);
     }
 
     #[test]

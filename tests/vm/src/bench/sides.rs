@@ -30,7 +30,7 @@ pub enum State {
     Sparse,
     /// Storage that was never written.
     Reserved,
-    /// Data.
+    /// Storage that was asked for and filled.
     Written,
 }
 
@@ -133,6 +133,7 @@ impl Twz {
             State::Sparse => {}
             State::Reserved => session.reserve(id, 0, size).expect("RESERVE"),
             State::Written => {
+                session.reserve(id, 0, size).expect("RESERVE");
                 for at in (0..size).step_by(self.fill.len()) {
                     let len = (size - at).min(self.fill.len() as u64) as usize;
                     session.write(id, PAGE + at, &self.fill[..len]).expect("WRITE");
@@ -221,6 +222,7 @@ impl Files {
             State::Sparse => file.truncate(size).expect("ftruncate"),
             State::Reserved => file.allocate(0, 0, size).expect("fallocate"),
             State::Written => {
+                file.allocate(0, 0, size).expect("fallocate");
                 for at in (0..size).step_by(self.fill.len()) {
                     let len = (size - at).min(self.fill.len() as u64) as usize;
                     file.pwrite(&self.fill[..len], at).expect("pwrite");
