@@ -2,9 +2,9 @@
 //! The race of faults: first touches of memory in a view against the same on
 //! ext4 with DAX and on tmpfs, in one boot, in turns.
 //!
-//! What each side has before the clock runs is the same: `sparse` is an object
-//! or file of the right size without a page, `reserved` one whose pages were
-//! asked for (RESERVE, fallocate) and not yet written, `written` one whose pages
+//! What each side has before the clock runs is the same: an object or file of the
+//! right size without a page or, as the case's name says, `reserved`, whose pages were
+//! asked for (RESERVE, fallocate) and not yet written, `written`, whose pages
 //! were asked for and filled. Where it is `reserved`, RESERVE has made zeros
 //! beforehand and fallocate leaves them to the touch: who judges mapping alone
 //! looks at `written`, where nobody has anything else to do. Mappings are made
@@ -121,12 +121,12 @@ impl Filler {
 fn races(ground: &Ground, label: &str, before: &[Record]) -> Vec<Record> {
     let mut records = Vec::new();
     for (case, state) in CASES.iter().flat_map(|case| case.states().iter().map(|s| (*case, *s))) {
-        let name = format!("{}{label}/{}", case.name(), state.name());
+        let name = format!("{}{label}{}", case.name(), state.suffix());
         let times = race(ground, case, state);
         for (peer, theirs) in times.iter().skip(1) {
             records.push(Record::new(&name, peer, &times[0].1, theirs));
         }
-        let alone = format!("{}/{}", case.name(), state.name());
+        let alone = format!("{}{}", case.name(), state.suffix());
         let few: Vec<&Record> = before.iter().filter(|record| record.case == alone).collect();
         if let [ext4, tmpfs] = few[..] {
             let yardstick = |a: &[f64], b: &[f64]| -> Vec<f64> {

@@ -35,12 +35,12 @@ pub enum State {
 }
 
 impl State {
-    /// Its name.
-    pub const fn name(self) -> &'static str {
+    /// What it adds to a case's name.
+    pub const fn suffix(self) -> &'static str {
         match self {
-            Self::Sparse => "sparse",
-            Self::Reserved => "reserved",
-            Self::Written => "written",
+            Self::Sparse => "",
+            Self::Reserved => "/reserved",
+            Self::Written => "/written",
         }
     }
 }
