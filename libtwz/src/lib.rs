@@ -61,6 +61,7 @@ pub mod pools;
 mod ptr;
 mod raw;
 pub mod resolver;
+pub mod resume;
 mod slots;
 mod space;
 #[cfg(test)]

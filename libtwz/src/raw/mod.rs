@@ -26,6 +26,7 @@ pub mod children;
 pub mod control;
 pub mod fault;
 pub mod futex;
+pub mod inherited;
 pub mod ioctl;
 pub mod object;
 pub mod persist;
