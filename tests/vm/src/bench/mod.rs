@@ -55,7 +55,7 @@ impl Case {
     const fn touches(self) -> u64 {
         match self {
             Self::Write4k | Self::Read4k => 2048,
-            Self::Large => 12,
+            Self::Large => 48,
             Self::Map => 192,
         }
     }
