@@ -164,6 +164,8 @@ in_tools nice make -s -j"$(nproc)" -C /kernel/source O=/kernel/build \
     exit 1
 }
 
+[[ -e $half/build/rust/libkernel.rmeta ]] || { say "FAILED: this kernel is prepared without Rust" && exit 1; }
+
 rm -rf "$half/root" "$half/debs" "$half/apt"
 # Somebody else may have finished first; theirs is as good.
 mv -T "$half" "$tree" 2>/dev/null || [[ -d $tree ]]

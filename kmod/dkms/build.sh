@@ -38,6 +38,9 @@ if [[ ! -d $tree ]]; then
     cp "$kdir/.config" "$kdir/Module.symvers" "$half/build/"
     make -s -j"$(nproc)" -C "$half/source" O="$half/build" "${arguments[@]}" \
         olddefconfig prepare modules_prepare
+    # Configured without, when a tool is missing, it would build nothing that loads.
+    [[ -e $half/build/rust/libkernel.rmeta ]] ||
+        die "no Rust for the kernel here: are rustc, rust-src, bindgen and clang installed?"
     # A module is built with headers, scripts and metadata; the rest is 1.5 GB.
     (cd "$half/source" && rm -rf Documentation drivers fs net samples security sound crypto tools/testing)
     find "$half/source/arch" -mindepth 1 -maxdepth 1 -type d ! -name x86 -exec rm -rf {} +
