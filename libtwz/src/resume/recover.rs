@@ -48,7 +48,8 @@ fn first_logs(space: &Space) -> Result<Vec<ObjectId>> {
             more => len += more,
         }
     }
-    let slots = bytes[..len].chunks_exact(size).skip(1);
+    // The last slot may be cut short: what is not there is zeros.
+    let slots = bytes[..len.next_multiple_of(size)].chunks_exact(size).skip(1);
     let logs = slots.filter_map(|bytes| ProcessSlot::read_from_bytes(bytes).ok());
     Ok(logs.map(|slot| slot.log).filter(|log| log.is_valid()).collect())
 }
