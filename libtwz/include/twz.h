@@ -165,6 +165,8 @@ int twz_space_close(twz_space *space);
 #define TWZ_KIND_VIEW 2u    /* a view */
 #define TWZ_KIND_NAMES 3u   /* a directory of names */
 #define TWZ_KIND_CONTEXT 4u /* a security context */
+#define TWZ_KIND_LOG 5u     /* a log of transactions */
+#define TWZ_KIND_THREAD 6u  /* a program that goes on after a power cut */
 
 /* What an object shall be. Zeros (`= {0}`) are sensible throughout. */
 struct twz_new {
@@ -438,6 +440,52 @@ int twz_view_create(twz_space *space, twz_id *id);
  * -EBUSY while objects are open in it: their addresses would change meaning.
  */
 int twz_view_switch(twz_space *space, const twz_id *view);
+
+/* ------------------------------------------------------------------ resuming */
+
+/*
+ * A program that registers is a thread of its pool: twzd starts it again when it
+ * is gone without having called twz_resume_finish(), after a power cut or after it
+ * was killed. RESUME.md says what that promises.
+ */
+
+#define TWZ_LOST_POWER 1u  /* the machine was started anew */
+#define TWZ_LOST_KILLED 2u /* the process ended, was killed or crashed */
+
+/* What there is to know of the run that was lost. */
+struct twz_lost {
+    uint64_t generation; /* which run it was, counted from 1 */
+    uint64_t mark;       /* what it left with twz_resume_set_mark() */
+    uint32_t cause;      /* TWZ_LOST_... */
+    uint32_t reserved;   /* 0 */
+};
+
+/* This process as a thread. */
+typedef struct twz_thread twz_thread;
+
+/*
+ * Makes this process the thread of that name, one word, which is made if there is
+ * none; to be called before any object is opened. If the thread was lost, `resume`
+ * is called, with `context`, once its view is attached and every transaction of a
+ * dead process is undone or finished. If it does not return 0 nor does this, and
+ * the thread is as lost as before; a negative errno is passed on. `resume` may be
+ * NULL. -EBUSY: another process is the thread. -EOPNOTSUPP: it is another user's.
+ */
+int twz_resume_register(twz_space *space, const char *name,
+                        int (*resume)(void *context, const struct twz_lost *lost),
+                        void *context, twz_thread **thread);
+
+/* What was last left with twz_resume_set_mark(), in whatever run; at first 0. */
+int twz_resume_mark(const twz_thread *thread, uint64_t *mark);
+
+/* Leaves a number for the next run. It is durable when this returns. */
+int twz_resume_set_mark(twz_thread *thread, uint64_t mark);
+
+/* As twz_view_switch(), and the view is attached again when it is resumed. */
+int twz_resume_set_view(twz_thread *thread, twz_space *space, const twz_id *view);
+
+/* Says that the thread is done, and is not to be started again; ends the handle. */
+int twz_resume_finish(twz_thread *thread);
 
 #ifdef __cplusplus
 }

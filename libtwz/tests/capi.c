@@ -660,6 +660,58 @@ static int build(const char *pool, const char *name, uint64_t fingerprint, char 
     return 0;
 }
 
+static int resumed(void *context, const struct twz_lost *lost)
+{
+    struct twz_lost *seen = context;
+    *seen = *lost;
+    return lost->mark == 7 ? 0 : -ECANCELED;
+}
+
+/* A process that is lost: it leaves a mark, and dies. */
+static void lose(twz_space *space, uint64_t mark)
+{
+    int status;
+    pid_t child = fork();
+    if (child == 0) {
+        twz_thread *thread;
+        OK(twz_resume_register(space, "capi", NULL, NULL, &thread));
+        OK(twz_resume_set_mark(thread, mark));
+        _exit(0);
+    }
+    CHECK(child > 0 && waitpid(child, &status, 0) == child && status == 0);
+}
+
+static void resuming(twz_space *space)
+{
+    struct twz_lost lost = {0};
+    twz_thread *thread, *other;
+    uint64_t mark;
+    twz_id view;
+
+    FAILS(EINVAL, twz_resume_register(NULL, "capi", NULL, NULL, &thread));
+    FAILS(EINVAL, twz_resume_register(space, NULL, NULL, NULL, &thread));
+    FAILS(EFAULT, twz_resume_register(space, "capi", NULL, NULL, NULL));
+    FAILS(EOPNOTSUPP, twz_resume_register(space, "a/b", NULL, NULL, &thread));
+    lose(space, 6);
+    FAILS(ECANCELED, twz_resume_register(space, "capi", resumed, &lost, &thread));
+    CHECK(thread == NULL && lost.generation == 1 && lost.mark == 6);
+    lose(space, 7);
+    OK(twz_resume_register(space, "capi", resumed, &lost, &thread));
+    CHECK(lost.cause == TWZ_LOST_KILLED && lost.mark == 7 && lost.generation == 3);
+    FAILS(EBUSY, twz_resume_register(space, "capi", NULL, NULL, &other));
+    OK(twz_resume_mark(thread, &mark));
+    CHECK(mark == 7);
+    OK(twz_view_create(space, &view));
+    OK(twz_resume_set_view(thread, space, &view));
+    OK(twz_resume_set_view(thread, space, NULL));
+    FAILS(EINVAL, twz_resume_finish(NULL));
+    OK(twz_resume_finish(thread));
+    OK(twz_resume_register(space, "capi", resumed, &lost, &thread));
+    OK(twz_resume_mark(thread, &mark));
+    CHECK(mark == 0);
+    OK(twz_resume_finish(thread));
+}
+
 int main(int argc, char **argv)
 {
     const char *pool = getenv("TWZ_POOL"), *backend = getenv("TWZ_BACKEND");
@@ -682,6 +734,7 @@ int main(int argc, char **argv)
     names(space);
     views(space);
     locks(space, pool);
+    resuming(space);
     OK(twz_space_close(space));
     puts("every function of twz.h did what it says");
     return 0;

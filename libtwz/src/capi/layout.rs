@@ -7,7 +7,7 @@ use std::{fmt::Write as _, fs, mem::offset_of, process::Command};
 
 use twz_abi::{DATA_START, MAX_DATA, pointer::OFFSET_BITS};
 
-use super::{names, types};
+use super::{names, resume, types};
 use crate::{ObjectId, PtrBits, Rights, flags, kind};
 
 /// Size, alignment, and the offset and size of each field.
@@ -44,12 +44,14 @@ fn assertions() -> String {
     let mut c = String::from(
         "#include <assert.h>\n#include <stdalign.h>\n#include <stddef.h>\n#include <twz.h>\n",
     );
+    use resume::Lost;
     use types::{New, Stat};
     same!(c, ObjectId, "twz_id", { lo, hi });
     same!(c, New, "struct twz_new", { size, root_size, fingerprint, owner, rights, flags, reserved });
     same!(c, Stat, "struct twz_stat", {
         id, owner, size, stored, names, fingerprint, kind, flags, rights, reserved,
     });
+    same!(c, Lost, "struct twz_lost", { generation, mark, cause, reserved });
     let version =
         |i: usize| -> u64 { env!("CARGO_PKG_VERSION").split('.').nth(i).unwrap().parse().unwrap() };
     let numbers = [
@@ -78,7 +80,11 @@ fn assertions() -> String {
         ("TWZ_KIND_VIEW", kind::VIEW as u64),
         ("TWZ_KIND_NAMES", kind::NAMES as u64),
         ("TWZ_KIND_CONTEXT", kind::CONTEXT as u64),
+        ("TWZ_KIND_LOG", kind::LOG as u64),
+        ("TWZ_KIND_THREAD", kind::THREAD as u64),
         ("TWZ_REPLACE", names::REPLACE as u64),
+        ("TWZ_LOST_POWER", resume::POWER as u64),
+        ("TWZ_LOST_KILLED", resume::KILLED as u64),
     ];
     for (name, value) in numbers {
         writeln!(c, "static_assert({name} == {value}u, \"{name}\");").unwrap();

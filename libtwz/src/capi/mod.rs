@@ -32,6 +32,7 @@ mod lock;
 mod names;
 mod object;
 mod pointer;
+mod resume;
 mod space;
 mod status;
 mod types;
