@@ -106,3 +106,32 @@ fn documents_about_pointers_and_the_rest() {
     let dir = world.path("man");
     has(&world.json(["man", dir.to_str().unwrap()]), "directory pages");
 }
+
+#[test]
+fn documents_about_threads() {
+    let world = World::new();
+    has(&world.json(["threads"]), "threads damaged");
+    let changed = "name id done";
+    let added = world.run(["--json", "threads", "add", "--afresh", "t", "--", "true"]).ok();
+    has(&serde_json::from_str(&added).unwrap(), changed);
+    let thread = "name id state refused program args directory environment view contexts uid \
+                  afresh runs failures mark end registered started";
+    has(&world.json(["threads", "show", "t"]), thread);
+    let list = world.json(["threads"]);
+    has(&list["threads"][0], thread);
+    assert_eq!(
+        (&list["threads"][0]["state"], &list["threads"][0]["name"]),
+        (&"waiting".into(), &"t".into())
+    );
+    world.run(["threads", "add", "t", "--", "true"]).fails(1, &["'t' already"]);
+    world.run(["threads", "add", "u", "--", "/no/such"]).fails(3, &["/no/such"]);
+    world.run(["threads", "show", "u"]).fails(3, &["no thread 'u'"]);
+    has(&world.json(["threads", "resume", "t"]), changed);
+    has(&world.json(["threads", "remove", "t"]), changed);
+    world.object("/threads/x", b"no thread");
+    let output = world.run(["threads", "--json"]).output;
+    assert_eq!(output.status.code(), Some(6));
+    let list: Value = serde_json::from_slice(&output.stdout).unwrap();
+    has(&list["damaged"][0], "name error");
+    world.run(["threads", "remove", "x"]).fails(1, &["another kind"]);
+}

@@ -6,7 +6,7 @@ use std::fs;
 use crate::world::World;
 
 /// Every command, by the words that call it.
-pub const COMMANDS: [&str; 33] = [
+pub const COMMANDS: [&str; 39] = [
     "",
     "pool",
     "pool init",
@@ -34,12 +34,18 @@ pub const COMMANDS: [&str; 33] = [
     "graph",
     "export",
     "import",
+    "threads",
+    "threads add",
+    "threads show",
+    "threads remove",
+    "threads resume",
     "completions",
     "man",
     "version",
     "help pool",
     "help name ls",
     "help graph",
+    "help threads add",
 ];
 
 #[test]
@@ -59,7 +65,7 @@ fn every_help_has_an_example() {
 #[test]
 fn every_command_is_known_here() {
     let world = World::empty();
-    for noun in ["", "pool", "name"] {
+    for noun in ["", "pool", "name", "threads"] {
         let help = world.run(noun.split_whitespace().chain(["-h"])).ok();
         let list = help.split_once("Commands:\n").unwrap().1.split_once("\n\n").unwrap().0;
         for line in list.lines().filter(|line| line.starts_with("  ") && !line.starts_with("   ")) {

@@ -18,6 +18,7 @@ use crate::{
     pool::PoolCommand,
     session::Session,
     shell::{CompletionsArgs, ManArgs},
+    threads::ThreadsArgs,
 };
 
 /// What `twz help` ends with.
@@ -108,6 +109,7 @@ pub enum Command {
     Graph(GraphArgs),
     Export(ExportArgs),
     Import(ImportArgs),
+    Threads(ThreadsArgs),
     Completions(CompletionsArgs),
     Man(ManArgs),
     /// Show the versions of the command, the format and the kernel interface
@@ -134,6 +136,7 @@ impl Command {
             Self::Graph(args) => args.run(session),
             Self::Export(args) => args.run(session),
             Self::Import(args) => args.run(session),
+            Self::Threads(args) => args.run(session),
             Self::Completions(args) => args.run(session),
             Self::Man(args) => args.run(session),
             Self::Version => crate::shell::version(session),

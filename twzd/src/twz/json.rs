@@ -76,7 +76,7 @@ pub struct PoolCopy {
 #[derive(Serialize)]
 pub struct Object {
     pub id: String,
-    /// "bytes", "typed", "view", "names", "context", or "kind-N".
+    /// "bytes", "typed", "view", "names", "context", "log", "thread", or "kind-N".
     pub kind: String,
     pub size: u64,
     /// Bytes it takes on the medium.
@@ -250,6 +250,60 @@ pub struct Exported {
     pub id: String,
     pub file: String,
     pub bytes: u64,
+}
+
+/// `threads show`, and each of `threads`.
+#[derive(Serialize)]
+pub struct Thread {
+    pub name: String,
+    pub id: String,
+    /// "running", "lost", "waiting" to be started for the first time, "finished".
+    pub state: &'static str,
+    /// Why it would not be run as its user, or null.
+    pub refused: Option<&'static str>,
+    pub program: String,
+    pub args: Vec<String>,
+    pub directory: String,
+    pub environment: Vec<String>,
+    /// The view that is attached to it, or null.
+    pub view: Option<String>,
+    pub contexts: Vec<String>,
+    pub uid: u32,
+    /// Whether it begins at its beginning when it was lost.
+    pub afresh: bool,
+    /// How often it was started.
+    pub runs: u64,
+    /// How many runs in a row ended badly, and soon.
+    pub failures: u32,
+    pub mark: u64,
+    /// "exit N", "signal N", "errno N", or "-".
+    pub end: String,
+    pub registered: u64,
+    pub started: Option<u64>,
+}
+
+/// `threads`.
+#[derive(Serialize)]
+pub struct Threads {
+    pub threads: Vec<Thread>,
+    /// Those that cannot be read.
+    pub damaged: Vec<DamagedThread>,
+}
+
+/// A thread that cannot be read.
+#[derive(Serialize)]
+pub struct DamagedThread {
+    pub name: String,
+    pub error: String,
+}
+
+/// `threads add`, `threads remove`, `threads resume`.
+#[derive(Serialize)]
+pub struct ThreadChanged {
+    pub name: String,
+    pub id: Option<String>,
+    /// "added", "removed" or "resumed".
+    pub done: &'static str,
 }
 
 /// `completions`.

@@ -24,6 +24,7 @@ mod session;
 mod shell;
 mod size;
 mod term;
+mod threads;
 
 use std::{
     ffi::OsString,

@@ -13,6 +13,8 @@ pub fn kind_name(kind: u32) -> String {
         kind::VIEW => "view".into(),
         kind::NAMES => "names".into(),
         kind::CONTEXT => "context".into(),
+        kind::LOG => "log".into(),
+        kind::THREAD => "thread".into(),
         other => format!("kind-{other}"),
     }
 }
