@@ -12,6 +12,7 @@ from=${CARGO_TARGET_DIR:-target}/${TWZ_PROFILE:-release}
 version=$(awk -F '"' '/^version/ { print $2; exit }' Cargo.toml)
 
 install -Dm755 "$from/twz" "$to/bin/twz"
+install -Dm755 "$from/twzd" "$to/bin/twzd"
 install -Dm755 "$from/libtwz.so" "$to/lib/libtwz.so"
 install -Dm644 "$from/libtwz.a" "$to/lib/libtwz.a"
 install -Dm644 libtwz/include/twz.h "$to/include/twz.h"
@@ -20,6 +21,8 @@ install -Dm644 libtwz/include/twz.h "$to/include/twz.h"
 put() { install -Dm644 /dev/stdin "$to/$1"; }
 sed -e "s|@PREFIX@|$prefix|g" -e "s|@VERSION@|$version|g" libtwz/twz.pc.in |
     put lib/pkgconfig/twz.pc
+sed "s|@PREFIX@|$prefix|g" twzd/twzd.service | put lib/systemd/system/twzd.service
+"$from/twzd" --manual | put share/man/man8/twzd.8
 "$from/twz" completions bash | put share/bash-completion/completions/twz
 "$from/twz" completions zsh | put share/zsh/site-functions/_twz
 "$from/twz" completions fish | put share/fish/vendor_completions.d/twz.fish
