@@ -56,6 +56,9 @@ pub trait Subject {
     fn looked(&self) -> u64;
 }
 
+/// Changes a trace.
+pub type Edit<'e> = dyn Fn(&mut Vec<Event>) + 'e;
+
 /// How a trace is to be run.
 #[derive(Clone, Copy)]
 pub struct Config<'c> {
@@ -70,7 +73,7 @@ pub struct Config<'c> {
     /// Whether one violation is enough.
     pub stop: bool,
     /// What is changed in the traces of recovery, for deliberate mistakes.
-    pub edit: Option<&'c dyn Fn(&mut Vec<Event>)>,
+    pub edit: Option<&'c Edit<'c>>,
 }
 
 /// What came of it.

@@ -164,12 +164,11 @@ fn furnished() -> Vec<u8> {
     let mut bytes = vec![0; (PAGES * PAGE) as usize];
     let options = FormatOptions { journal_pages: 8, records: Some(24), ..FormatOptions::plain() };
     format(&mut Memory::new(&mut bytes), &options).expect("the pool is large enough");
-    let mut store = Store::open(Memory::new(&mut bytes), Mode::ReadWrite).expect("just made");
-    furnish(&mut store).expect("there is room");
-    drop(store);
-    // What the last transaction left to do is done, and one more is behind it.
     let store = Store::open(Memory::new(&mut bytes), Mode::ReadWrite);
-    drop(store.expect("it was not cut"));
+    furnish(&mut store.expect("it was just made")).expect("there is room");
+    // What the last transaction left to do is done, and one more is behind it.
+    let again = Store::open(Memory::new(&mut bytes), Mode::ReadWrite);
+    assert!(again.is_ok(), "it was not cut");
     bytes
 }
 

@@ -40,7 +40,7 @@ pub fn every_sum_fits(geo: &Geometry, image: &mut Image) {
     for n in 0..2 {
         let (at, words) = slot(geo, n);
         let len = image.word(at + 2);
-        if len % 4 == 0 && len <= words as u64 * 8 - 32 {
+        if len.is_multiple_of(4) && len <= words as u64 * 8 - 32 {
             let sum = sum(geo, image, n);
             image.pretend(at + 3, sum);
         }

@@ -13,12 +13,14 @@ mod enumerate;
 mod flips;
 mod image;
 mod kill;
+mod library;
 mod lies;
 mod model;
 mod mutants;
 mod protocols;
 mod random;
 mod report;
+mod step;
 mod store;
 mod suite;
 mod trace;
@@ -41,6 +43,8 @@ enum Part {
     Variants,
     /// Single bits, flipped.
     Flips,
+    /// Transactions and containers of the library, cut everywhere.
+    Library,
     /// `kill -9` of a process that writes to an embedded pool.
     Kill,
 }
@@ -69,6 +73,9 @@ struct Arguments {
     /// Is the process that is killed: writes to this pool until it is.
     #[arg(long, hide = true)]
     writer: Option<PathBuf>,
+    /// About how many states of the library there are to be.
+    #[arg(long)]
+    library: Option<u64>,
     /// How many times the writer is killed.
     #[arg(long)]
     kills: Option<u64>,
@@ -99,6 +106,7 @@ impl Arguments {
 struct Score {
     passed: u64,
     failed: u64,
+    ignored: u64,
     report: serde_json::Map<String, serde_json::Value>,
 }
 
@@ -120,12 +128,16 @@ fn main() -> ExitCode {
             }
         };
     }
+    step::prepare();
     // A panic of what is judged is a finding, told with all others.
     std::panic::set_hook(Box::new(|_| {}));
     let mut score = Score::default();
     println!("seed {}, {:?}", arguments.seed, arguments.model);
     if arguments.wants(Part::Store) {
         store_part(&arguments, &mut score);
+    }
+    if arguments.wants(Part::Library) {
+        library_part(&arguments, &mut score);
     }
     if arguments.wants(Part::Mutants) {
         mutants_part(&arguments, &mut score);
@@ -148,8 +160,8 @@ fn main() -> ExitCode {
     }
     let result = if score.failed == 0 && score.passed != 0 { "ok" } else { "FAILED" };
     println!(
-        "\ntest result: {result}. {} passed; {} failed; 0 ignored",
-        score.passed, score.failed
+        "\ntest result: {result}. {} passed; {} failed; {} ignored",
+        score.passed, score.failed, score.ignored
     );
     match result {
         "ok" => ExitCode::SUCCESS,
@@ -316,4 +328,64 @@ fn kill_part(arguments: &Arguments, score: &mut Score) {
             "failures": kills.failures,
         }),
     );
+}
+
+fn library_part(arguments: &Arguments, score: &mut Score) {
+    let states = arguments.library.unwrap_or(if arguments.long { 1_000_000 } else { 20_000 });
+    let (mut all, mut cases) = (0, Vec::new());
+    println!(
+        "\n{:24} {:>7} {:>7} {:>7} {:>10}",
+        "library", "stores", "flushes", "fences", "states"
+    );
+    for case in library::CASES.iter().filter(|case| arguments.picks(case.name)) {
+        let name = format!("library::{}", case.name);
+        if let Some(why) = case.not_yet {
+            println!("test {name} ... ignored, {why}");
+            score.ignored += 1;
+            continue;
+        }
+        let each = states / library::CASES.len() as u64;
+        let outcome = match library::run(case, each, arguments.seed, model::Model::Lines) {
+            Ok(outcome) => outcome,
+            Err(error) => {
+                println!("{name}: {error}");
+                score.count(&name, false);
+                continue;
+            }
+        };
+        let ([stores, flushes, fences], tally) = (outcome.events, &outcome.tally);
+        let count = grouped(tally.all());
+        println!("{:24} {stores:>7} {flushes:>7} {fences:>7} {count:>10}", outcome.case.name);
+        if let Some((broken, at)) = &tally.first {
+            println!(
+                "    {} violations: {}: {}\n    {at}",
+                tally.violations, broken.invariant, broken.text
+            );
+        }
+        let (deleted, missed) = &outcome.deleted;
+        println!(
+            "    {} in recovery; {} of {deleted} deleted flushes and fences caught",
+            grouped(tally.in_recovery),
+            deleted - missed.len() as u64
+        );
+        missed.iter().for_each(|what| println!("    not missed: {what}"));
+        all += tally.all();
+        score.count(&name, tally.violations == 0 && stores > 0);
+        cases.push(json!({
+            "case": outcome.case.name,
+            "operation": outcome.case.operation,
+            "stores": stores,
+            "flushes": flushes,
+            "fences": fences,
+            "positions": tally.walked.positions,
+            "positions_whole": tally.walked.whole,
+            "states": tally.states,
+            "states_in_recovery": tally.in_recovery,
+            "deleted": deleted,
+            "deleted_and_not_missed": missed,
+            "violations": tally.violations,
+        }));
+    }
+    println!("library: {} crash states", grouped(all));
+    score.report.insert("library".to_owned(), json!(cases));
 }

@@ -334,10 +334,11 @@ impl Subject for StoreSubject {
         if let Some(lie) = self.lie {
             lie(&self.geo, image);
         }
-        if self.promise == Promise::Refused && allowed >> 32 != 0 {
-            if let Err(StoreError::Format(_)) = Geometry::load(&Through(image)) {
-                return Ok(allowed);
-            }
+        if self.promise == Promise::Refused
+            && allowed >> 32 != 0
+            && let Err(StoreError::Format(_)) = Geometry::load(&Through(image))
+        {
+            return Ok(allowed);
         }
         if self.recover as usize != open as Recover as usize {
             self.recover(image, allowed)?;

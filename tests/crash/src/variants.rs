@@ -66,7 +66,7 @@ const STORE: &[Broke] = &[
     Broke {
         class: "missing flush",
         what: "of the record only the header is flushed",
-        how: How::Run(|geo, events| header_only(geo, events)),
+        how: How::Run(header_only),
         cases: ROW,
     },
     Broke {
@@ -126,13 +126,13 @@ const STORE: &[Broke] = &[
     Broke {
         class: "wrong order",
         what: "the fence that commits comes after what is done in place",
-        how: How::Run(|geo, events| late_fences(geo, events)),
+        how: How::Run(late_fences),
         cases: ROW,
     },
     Broke {
         class: "recovery not idempotent",
         what: "recovery empties the journal before it has replayed it",
-        how: How::Recovery(|geo, events| emptied_first(geo, events)),
+        how: How::Recovery(emptied_first),
         cases: REPLAY,
     },
     Broke {
@@ -327,10 +327,10 @@ fn last(events: Vec<Event>, is: impl Fn(&Event) -> bool) -> Vec<Event> {
 fn header_only(geo: &Geometry, mut events: Vec<Event>) -> Vec<Event> {
     for event in &mut events {
         let within = journal(geo, event);
-        if let Event::Flush { first, end, .. } = event {
-            if within {
-                *end = (*first + 4).min(*end);
-            }
+        if let Event::Flush { first, end, .. } = event
+            && within
+        {
+            *end = (*first + 4).min(*end);
         }
     }
     events
