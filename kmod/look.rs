@@ -112,7 +112,11 @@ impl State {
             (None, Some(_)) => Ok(Err(Need::Bind(None))),
             (Some(SlotView { id, .. }), None) => Ok(Err(Need::Bind(Some(id)))),
             (Some(SlotView { id, protection }), Some(r)) => {
-                let record = self.store.stat(r)?;
+                // It was summed up when it was verified.
+                let record = match self.live.get(r).verified {
+                    true => self.store.stat_again(r)?,
+                    false => self.store.stat(r)?,
+                };
                 match record.id == id {
                     true => Ok(Ok((r, record, protection))),
                     false => Ok(Err(Need::Bind(Some(id)))),

@@ -102,7 +102,8 @@ impl Session {
             })
         });
         self.release(word.record);
-        result
+        // Woken because the medium is gone is not woken.
+        result.and_then(|()| self.space.look(|_| Ok(())))
     }
 
     /// Wakes who sleeps on a word.

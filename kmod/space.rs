@@ -70,7 +70,6 @@ pub(crate) struct Control(KernelPage);
 impl Space {
     /// Opens the pool on a medium.
     pub(crate) fn open(media: Pmem, read_only: bool) -> Result<Pin<KBox<Self>>> {
-        let mode = if read_only { Mode::ReadOnly } else { Mode::ReadWrite };
         let said = |error| {
             pr_err!("the pool cannot be used: {}\n", format_args!("{error}"));
             if let StoreError::Format(twz_abi::FormatError::Magic { .. }) = error {
@@ -79,6 +78,9 @@ impl Space {
             Refusal::from(error)
         };
         let geometry = Geometry::load(&media).map_err(said)?;
+        // Features that only a newer module can keep up forbid writing, no more.
+        let read_only = read_only || !geometry.writable;
+        let mode = if read_only { Mode::ReadOnly } else { Mode::ReadWrite };
         let mut store = closed(media, geometry, mode)?;
         store.start().map_err(said)?;
         let geometry = store.geometry();
@@ -145,10 +147,13 @@ impl Space {
 
     /// The medium is gone or damaged: nobody may touch it from now on.
     pub(crate) fn die(&self) {
-        let mut state = self.state.write();
-        state.dead = true;
-        state.views.iter().for_each(|view| view.mapping.zap_all());
-        state.inodes.iter().for_each(|inode| inode.mapping().zap_all());
+        {
+            let mut state = self.state.write();
+            state.dead = true;
+            state.views.iter().for_each(|view| view.mapping.zap_all());
+            state.inodes.iter().for_each(|inode| inode.mapping().zap_all());
+        }
+        self.sleepers.wake_all();
         pr_err!("the medium is gone: every mapping was taken out, every command fails\n");
     }
 }

@@ -130,6 +130,14 @@ impl Sleepers {
         if was_woken { Ok(()) } else { result }
     }
 
+    /// Wakes everybody, to see what has become of what they wait for.
+    pub(crate) fn wake_all(&self) {
+        for bucket in &self.buckets {
+            bucket.queue.lock().sleepers.iter_mut().for_each(|sleeper| sleeper.woken = true);
+            bucket.changed.notify_all();
+        }
+    }
+
     /// Wakes up to `count` who sleep on a word; returns how many there were.
     pub(crate) fn wake(&self, space: &Space, word: Word, count: u64) -> u64 {
         let Some(bucket) = self.bucket(word) else { return 0 };

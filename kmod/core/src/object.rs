@@ -66,6 +66,13 @@ impl<M: Media> Store<M> {
         self.held(r)
     }
 
+    /// As [`Store::stat`], for who has had that of this object since the store was
+    /// opened: the record's checksum, which is most of what it costs, is not made
+    /// again. What is read of the object's pages is checked as ever.
+    pub fn stat_again(&self, r: RecordNo) -> Result<ObjectRecord> {
+        self.held_again(r)
+    }
+
     /// How many pages of the pool the object has, with the nodes of its map.
     /// Pages that it shares count for each who has them.
     pub fn pages_used(&self, r: RecordNo) -> Result<u64> {
