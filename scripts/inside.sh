@@ -34,6 +34,8 @@ exec unshare "${as[@]}" bash -c '
     set -euo pipefail
     tree=$1 count=$2
     shift 2
+    # A mount of its own, so that in there this very script works again.
+    mount --bind "$tree" "$tree"
     mount --rbind /proc "$tree/proc"
     mount --rbind /dev "$tree/dev"
     # Names are looked up as they are here.
