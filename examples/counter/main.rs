@@ -12,18 +12,21 @@
 //! - On the standard output, which cannot be asked, that one number is told
 //!   again, as `N again`. So everything told without `again` is told once, and
 //!   every number was told in one way or the other; who gets `N again` knows
-//!   whether they have N.
+//!   whether they have N. A terminal or a serial line is waited for until it has
+//!   sent the number. What a pipe or another device has taken and not yet passed
+//!   on, a power cut takes along.
 //! - `--to FILE` is a listener that can be asked. The number is told exactly once.
 
 use std::{
     env,
     fs::{File, OpenOptions},
-    io::{self, Read as _, Seek as _, SeekFrom, Write as _},
+    io::{self, IsTerminal as _, Read as _, Seek as _, SeekFrom, Write as _},
     path::{Path, PathBuf},
     process::ExitCode,
     time::Duration,
 };
 
+use nix::sys::termios::tcdrain;
 use twz::{Durability, Error, Field, Object, Persist, Space, resume};
 
 type Outcome<T> = Result<T, Box<dyn std::error::Error>>;
@@ -131,8 +134,14 @@ impl Listener {
 
     fn tell(&mut self, line: &str) -> Outcome<()> {
         match self {
-            // All of it in one call.
-            Self::Output => io::stdout().write_all(line.as_bytes())?,
+            Self::Output => {
+                let mut out = io::stdout();
+                // All of it in one call.
+                out.write_all(line.as_bytes())?;
+                if out.is_terminal() {
+                    tcdrain(&out)?;
+                }
+            }
             Self::File(file) => {
                 file.write_all(line.as_bytes())?;
                 file.sync_data()?;

@@ -99,7 +99,7 @@ impl Claim {
     /// The slot that the next change is written to.
     #[cfg(test)]
     pub(super) fn slot_of_next(&self) -> u64 {
-        self.sequence + 1 & 1
+        (self.sequence + 1) & 1
     }
 
     /// Has the program that a command starts be the thread. The claim is this
