@@ -11,6 +11,7 @@ pub mod create;
 pub mod delete;
 pub mod format;
 pub mod names;
+pub mod punch;
 pub mod repair;
 pub mod replay;
 pub mod resize;
@@ -110,6 +111,7 @@ pub fn all() -> Vec<Case> {
         resize::CASES,
         write::CASES,
         names::CASES,
+        punch::CASES,
         replay::CASES,
         format::CASES,
         repair::CASES,
