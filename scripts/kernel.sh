@@ -127,7 +127,8 @@ in_tools bash -euo pipefail -c '
     headers=root/usr/src/linux-headers-$1
     cp "$headers/.config" "$headers/Module.symvers" build/
     cp "$headers/.config" config
-    cp "root/usr/lib/modules/$1/vmlinuz" vmlinuz
+    # The unsigned image has it elsewhere.
+    cp "$(find root -type f -name "vmlinuz*" | head -n1)" vmlinuz
     echo "$1" >release
 ' bash "$release" >&2
 
