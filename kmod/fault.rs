@@ -15,7 +15,7 @@
 use crate::{
     error::{Refusal, Result},
     guard::{on, Guard},
-    look::{Look, Map},
+    look::{Found, Look, Map},
     secctx::ContextNo,
     space::{Space, State},
     stats::Event,
@@ -59,17 +59,18 @@ pub(crate) fn fault(space: &Space, shown: Shown, fault: &mut Fault<'_>, huge: bo
         }
     }
     let Some(wish) = Wish::new(shown, fault, huge) else { return Ok(Outcome::Smaller) };
+    let mut found = Found::nothing();
     {
         let state = space.state.read();
         state.usable()?;
-        match state.look(&wish)? {
-            Look::Map(map) if on(Guard::CheckLock) => {
-                return Ok(state.map(space, &wish, &map, fault));
+        match state.look(&wish, &mut found)? {
+            Look::Map if on(Guard::CheckLock) => {
+                return Ok(state.map(space, &wish, &found.map, fault));
             }
-            Look::Map(map) => {
+            Look::Map => {
                 drop(state);
                 sys::may_go_on()?;
-                return Ok(space.state.read().map(space, &wish, &map, fault));
+                return Ok(space.state.read().map(space, &wish, &found.map, fault));
             }
             Look::Smaller => return Ok(Outcome::Smaller),
             Look::Needs(_) => {}
@@ -82,8 +83,8 @@ pub(crate) fn fault(space: &Space, shown: Shown, fault: &mut Fault<'_>, huge: bo
     // that means that the view changes as fast as we look; the access is made
     // again, and asks again.
     for _ in 0..8 {
-        match state.look(&wish)? {
-            Look::Map(map) => return Ok(state.map(space, &wish, &map, fault)),
+        match state.look(&wish, &mut found)? {
+            Look::Map => return Ok(state.map(space, &wish, &found.map, fault)),
             Look::Smaller => return Ok(Outcome::Smaller),
             Look::Needs(need) => state.provide(space, &wish, need)?,
         }
@@ -102,9 +103,10 @@ pub(crate) fn let_go(
 ) -> Result {
     let (slot, page) = ((page / SLOT_PAGES) as u32, page % SLOT_PAGES);
     let wish = Wish { shown, slot, page, before: 0, after: 1, access, protection, huge: false };
+    let mut found = Found::nothing();
     space.change(|state| {
         for _ in 0..8 {
-            match state.granted(&wish)? {
+            match state.granted(&wish, &mut found)? {
                 Ok((r, ..)) => {
                     state.zap(space, r, page..page + 1);
                     return Ok(());

@@ -18,13 +18,15 @@ use twz_core::{
     rights::{decide, Access, Decision, Refusal as Level},
     RecordNo, Translation,
 };
+use zerocopy::FromZeros as _;
 
 /// Pages that are mapped by one fault, at most: those of an aligned group.
 pub(crate) const AROUND: u64 = 16;
 
 /// What a look came to.
 pub(crate) enum Look {
-    Map(Map),
+    /// What [`Found`] says.
+    Map,
     /// Nothing to map at 2 MiB: ask again for 4 KiB.
     Smaller,
     Needs(Need),
@@ -40,61 +42,92 @@ pub(crate) struct Map {
     pub(crate) zeros: bool,
 }
 
+/// What a look finds on its way. It stays in one place: the copies that a value
+/// would be moved by cost more than the rest of a fault.
+pub(crate) struct Found {
+    record: ObjectRecord,
+    pub(crate) map: Map,
+}
+
+impl Found {
+    pub(crate) fn nothing() -> Self {
+        let pages = [Translation::Hole; AROUND as usize];
+        let map = Map { rights: Rights::NONE, first: 0, count: 0, pages, zeros: false };
+        Self { record: ObjectRecord::new_zeroed(), map }
+    }
+}
+
+/// Something, or what is missing for it.
+type Unless<T> = core::result::Result<T, Need>;
+
 impl State {
     /// What an access would be granted, on which object.
-    #[allow(clippy::type_complexity)]
     pub(crate) fn granted(
         &self,
         wish: &Wish,
-    ) -> Result<core::result::Result<(RecordNo, ObjectRecord, Rights), Need>> {
-        let (r, record, protection, context) = match wish.shown {
+        found: &mut Found,
+    ) -> Result<Unless<(RecordNo, Rights)>> {
+        let record = &mut found.record;
+        let (r, protection, context) = match wish.shown {
             Shown::View { view, context } => {
                 let place = Place { view, slot: wish.slot };
-                match self.shown_object(place)? {
-                    Ok((r, record, protection)) => (r, record, protection, context),
+                match self.shown_object(place, record)? {
+                    Ok((r, protection)) => (r, protection, context),
                     Err(need) => return Ok(Err(need)),
                 }
             }
             Shown::Object { record: r, rights } => {
-                (r, self.store.stat(r)?, rights, ContextNo::DEFAULT)
+                self.fetch(r, record)?;
+                (r, rights, ContextNo::DEFAULT)
             }
         };
         if !self.live.get(r).verified {
             return Ok(Err(Need::Verify(r)));
         }
-        let rights = self.decide(wish, &record, protection, context)?;
-        Ok(Ok((r, record, rights)))
+        let rights = self.decide(wish, record, protection, context)?;
+        Ok(Ok((r, rights)))
+    }
+
+    /// The record of an object, which was summed up when it was verified.
+    fn fetch(&self, r: RecordNo, into: &mut ObjectRecord) -> Result {
+        match self.live.get(r).verified {
+            true => self.store.stat_again(r, into)?,
+            false => *into = self.store.stat(r)?,
+        }
+        Ok(())
     }
 
     /// Looks at what an access would find, and changes nothing.
-    pub(crate) fn look(&self, wish: &Wish) -> Result<Look> {
-        let (r, record, rights) = match self.granted(wish)? {
-            Ok(found) => found,
+    pub(crate) fn look(&self, wish: &Wish, found: &mut Found) -> Result<Look> {
+        let (r, rights) = match self.granted(wish, found)? {
+            Ok(granted) => granted,
             Err(need) => return Ok(Look::Needs(need)),
         };
-        let inside = self.store.pages_from(&record, wish.page)?;
+        let Found { record, map } = found;
+        map.rights = rights;
+        let inside = self.store.pages_from(record, wish.page)?;
         if wish.huge && inside < FANOUT {
             return Ok(Look::Smaller);
         }
         if wish.page == 0 && !on(Guard::NullPage) {
-            let pages = [Translation::Hole; AROUND as usize];
-            return Ok(Look::Map(Map { rights, first: 0, count: 1, pages, zeros: true }));
+            (map.first, map.count, map.zeros) = (0, 1, true);
+            return Ok(Look::Map);
         }
         if inside == 0 {
             return Err(Refusal::new(EFAULT, reason::OUTSIDE).of(record.id));
         }
         match wish.huge {
-            true => self.look_huge(wish, r, &record, rights),
-            false => self.look_small(wish, r, &record, rights, inside),
+            true => self.look_huge(wish, r, record, map),
+            false => self.look_small(wish, r, record, inside, map),
         }
     }
 
     /// What the view shows in a slot, if the slot is bound to it already.
-    #[allow(clippy::type_complexity)]
     fn shown_object(
         &self,
         place: Place,
-    ) -> Result<core::result::Result<(RecordNo, ObjectRecord, Rights), Need>> {
+        record: &mut ObjectRecord,
+    ) -> Result<Unless<(RecordNo, Rights)>> {
         let Some(view) = self.views.get(place.view) else {
             return Err(Refusal::new(EFAULT, reason::NO_VIEW));
         };
@@ -112,13 +145,9 @@ impl State {
             (None, Some(_)) => Ok(Err(Need::Bind(None))),
             (Some(SlotView { id, .. }), None) => Ok(Err(Need::Bind(Some(id)))),
             (Some(SlotView { id, protection }), Some(r)) => {
-                // It was summed up when it was verified.
-                let record = match self.live.get(r).verified {
-                    true => self.store.stat_again(r)?,
-                    false => self.store.stat(r)?,
-                };
+                self.fetch(r, record)?;
                 match record.id == id {
-                    true => Ok(Ok((r, record, protection))),
+                    true => Ok(Ok((r, protection))),
                     false => Ok(Err(Need::Bind(Some(id)))),
                 }
             }
@@ -172,21 +201,16 @@ impl State {
         wish: &Wish,
         r: RecordNo,
         record: &ObjectRecord,
-        rights: Rights,
         inside: u64,
+        map: &mut Map,
     ) -> Result<Look> {
         let page = wish.page;
         // Only the data goes on without a gap below the page.
         let in_data = page + inside < SLOT_PAGES;
         let back = if in_data { (page % AROUND).min(wish.before).min(page - 1) } else { 0 };
         let forth = (AROUND - page % AROUND).min(wish.after).min(inside);
-        let mut map = Map {
-            rights,
-            first: page - back,
-            count: 0,
-            pages: [Translation::Hole; AROUND as usize],
-            zeros: self.live.get(r).zeros && wish.access == Access::Read,
-        };
+        map.first = page - back;
+        map.zeros = self.live.get(r).zeros && wish.access == Access::Read;
         // The group may lie across two nodes of the map: the page's own counts.
         loop {
             let end = (page + forth - map.first) as usize;
@@ -205,13 +229,13 @@ impl State {
         };
         match map.pages.get(at).copied().unwrap_or(Translation::Hole) {
             Translation::Page { shared: true, .. } if write => touch(1, true),
-            Translation::Page { .. } => Ok(Look::Map(map)),
+            Translation::Page { .. } => Ok(Look::Map),
             Translation::Hole if tail => touch(1, false),
             Translation::Hole if write => {
                 let goes_on = at == 0 && page > 1 && self.is_there(record, page - 1)?;
                 touch(map.ahead(at, goes_on), false)
             }
-            Translation::Hole if map.zeros => Ok(Look::Map(map)),
+            Translation::Hole if map.zeros => Ok(Look::Map),
             Translation::Hole => Ok(Look::Needs(Need::Zeros(r))),
         }
     }
@@ -226,25 +250,19 @@ impl State {
         wish: &Wish,
         r: RecordNo,
         record: &ObjectRecord,
-        rights: Rights,
+        map: &mut Map,
     ) -> Result<Look> {
         // The kernel maps 2 MiB with the execution right of the whole mapping.
         let executes = wish.protection.contains(Rights::EXEC);
-        if executes && !rights.contains(Rights::EXEC) && on(Guard::PmdExec) {
+        if executes && !map.rights.contains(Rights::EXEC) && on(Guard::PmdExec) {
             return Ok(Look::Smaller);
         }
         let write = wish.access == Access::Write;
-        let mut found = [Translation::Hole];
-        self.store.translate_many(record, wish.page, &mut found)?;
-        let [found] = found;
-        Ok(match found {
-            Translation::Page { huge: true, shared, .. } if !(write && shared) => {
-                let mut pages = [Translation::Hole; AROUND as usize];
-                if let Some(first) = pages.first_mut() {
-                    *first = found;
-                }
-                Look::Map(Map { rights, first: wish.page, count: 1, pages, zeros: false })
-            }
+        (map.first, map.count, map.zeros) = (wish.page, 1, false);
+        let found = map.pages.get_mut(..1).unwrap_or(&mut []);
+        self.store.translate_many(record, wish.page, found)?;
+        Ok(match found.first().copied().unwrap_or(Translation::Hole) {
+            Translation::Page { huge: true, shared, .. } if !(write && shared) => Look::Map,
             Translation::Hole if write => Look::Needs(Need::Run { record: r, page: wish.page }),
             _ => Look::Smaller,
         })

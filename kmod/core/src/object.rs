@@ -68,9 +68,10 @@ impl<M: Media> Store<M> {
 
     /// As [`Store::stat`], for who has had that of this object since the store was
     /// opened: the record's checksum, which is most of what it costs, is not made
-    /// again. What is read of the object's pages is checked as ever.
-    pub fn stat_again(&self, r: RecordNo) -> Result<ObjectRecord> {
-        self.held_again(r)
+    /// again, and its bytes are copied once. What is read of the object's pages is
+    /// checked as ever.
+    pub fn stat_again(&self, r: RecordNo, into: &mut ObjectRecord) -> Result<()> {
+        self.held_again(r, into)
     }
 
     /// How many pages of the pool the object has, with the nodes of its map.

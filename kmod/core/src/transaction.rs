@@ -195,27 +195,23 @@ impl<M: Media> Store<M> {
         if r.0 as u64 >= self.state.unused_record {
             return Err(StoreError::NoRecord { record: r.0 });
         }
-        let record = self.record_on_media(r)?;
-        record.check().map_err(StoreError::damaged(self.geo.record_at(r.0)))?;
-        Ok(record)
-    }
-
-    fn record_on_media(&self, r: RecordNo) -> Result<ObjectRecord> {
+        let at = self.geo.record_at(r.0);
         let mut record = ObjectRecord::new_zeroed();
-        self.media.read(self.geo.record_at(r.0), record.as_mut_bytes())?;
+        self.media.read(at, record.as_mut_bytes())?;
+        record.check().map_err(StoreError::damaged(at))?;
         Ok(record)
     }
 
     /// As [`Self::held`], with no change open, of a record that was checked since
     /// the store was opened: its sum is not made again. Nobody but the store
     /// writes to its table, and a medium that loses bytes says so when read.
-    pub(crate) fn held_again(&self, r: RecordNo) -> Result<ObjectRecord> {
+    pub(crate) fn held_again(&self, r: RecordNo, into: &mut ObjectRecord) -> Result<()> {
         if r.0 as u64 >= self.state.unused_record {
             return Err(StoreError::NoRecord { record: r.0 });
         }
-        let record = self.record_on_media(r)?;
-        match record.state {
-            state::LIVE | state::DYING => Ok(record),
+        self.media.read(self.geo.record_at(r.0), into.as_mut_bytes())?;
+        match into.state {
+            state::LIVE | state::DYING => Ok(()),
             _ => Err(StoreError::NoRecord { record: r.0 }),
         }
     }

@@ -242,7 +242,9 @@ fn write_in_a_race_with_revocation() -> Attack {
     let world = World::to_run();
     let id = code(&world, PAGES * PAGE, RW);
     let base = world.at(2, 0);
-    // Odd while the right is withdrawn; the last value ends it.
+    world.show(2, id, Rights::READ);
+    assert_eq!(world.session.invalidate(world.view, 2, 1), Ok(()));
+    // Odd while the right is withdrawn, as it is now; the last value ends it.
     let epoch = AtomicU64::new(1);
     let victim = |n: u64| {
         let (mut stale, mut stores) = (0, 0);
