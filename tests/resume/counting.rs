@@ -6,18 +6,30 @@ use std::{thread, time::Duration};
 
 use nix::sys::signal::{Signal, kill};
 
-use crate::world::{Daemon, Random, World};
+use crate::world::{Daemon, Random, World, program, until};
 
-const ROUNDS: u32 = 30;
+/// How often something is killed.
+fn rounds() -> u32 {
+    if std::env::var_os("TWZ_LONG").is_some() { 600 } else { 30 }
+}
 
 /// Kills the counter, its daemon, or both, again and again; how often the counter.
 fn kill_at_random(world: &World) -> u32 {
     let mut random = Random::new();
-    let start = || world.daemon(&["--attempts", "0"]);
+    let start = || world.daemon(&["--settled", "0"]);
     let mut daemon = Some(start());
-    let (mut killed, mut missed) = (0, 0);
-    for _ in 0..ROUNDS {
-        thread::sleep(Duration::from_micros(20_000 + random.below(80_000)));
+    let (mut killed, mut gone) = (0, None);
+    let rounds = rounds();
+    for _ in 0..rounds {
+        let mut running = None;
+        until(
+            || {
+                running = world.process_of("counter");
+                running.is_some() && running != gone
+            },
+            || world.read("log"),
+        );
+        thread::sleep(Duration::from_micros(random.below(60_000)));
         let what = random.below(3);
         // The daemon first, so that it sees nothing of what comes.
         if what != 0
@@ -25,20 +37,20 @@ fn kill_at_random(world: &World) -> u32 {
         {
             daemon.kill();
         }
-        if what != 1 {
-            // It may have been killed already, and not be started again yet.
-            match world.process_of("counter").map(|pid| kill(pid, Signal::SIGKILL)) {
-                Some(Ok(())) => killed += 1,
-                _ => missed += 1,
-            }
+        if what != 1
+            && let Some(pid) = running
+        {
+            kill(pid, Signal::SIGKILL).unwrap();
+            killed += 1;
+            gone = running;
         }
         daemon.get_or_insert_with(&start);
     }
     let last = last_number(world);
-    crate::world::until(|| last_number(world) > last, || "it does not go on".into());
+    until(|| last_number(world) > last, || "it does not go on".into());
     assert!(daemon.is_some_and(Daemon::stop));
-    assert!(killed >= ROUNDS / 3, "{killed} killed, {missed} missed");
-    println!("{ROUNDS} rounds, the counter killed {killed} times");
+    assert!(killed >= rounds / 3, "{killed} of {rounds}");
+    println!("{rounds} rounds, the counter killed {killed} times");
     // One that outlived its daemon was not stopped by this one.
     if let Some(pid) = world.process_of("counter") {
         let _ = kill(pid, Signal::SIGKILL);
@@ -57,7 +69,7 @@ fn last_number(world: &World) -> u64 {
 #[test]
 fn no_number_is_lost_and_none_repeated_unmarked() {
     let world = World::new();
-    let counter = crate::world::program("counter");
+    let counter = program("counter");
     let counter = counter.to_str().unwrap();
     world.twz(&["threads", "add", "counter", "--", counter, "--every", "0"]);
     let kills = kill_at_random(&world);
@@ -76,7 +88,7 @@ fn no_number_is_lost_and_none_repeated_unmarked() {
             }
         }
     }
-    assert!(last > ROUNDS as u64, "{last}");
+    assert!(last > rounds() as u64, "{last}");
     assert!(again <= kills, "{again} told again, and {kills} kills");
     println!("{last} numbers, {again} of them in doubt at a kill");
 }
@@ -85,7 +97,7 @@ fn no_number_is_lost_and_none_repeated_unmarked() {
 #[test]
 fn a_listener_that_can_be_asked_is_told_each_number_once() {
     let world = World::new();
-    let counter = crate::world::program("counter");
+    let counter = program("counter");
     let (counter, to) = (counter.to_str().unwrap(), world.path("told"));
     let to = to.to_str().unwrap();
     world.twz(&["threads", "add", "counter", "--", counter, "--every", "0", "--to", to]);
@@ -95,7 +107,7 @@ fn a_listener_that_can_be_asked_is_told_each_number_once() {
         last += 1;
         assert_eq!(line.parse(), Ok(last));
     }
-    assert!(last > ROUNDS as u64, "{last}");
+    assert!(last > rounds() as u64, "{last}");
 }
 
 /// Started by hand it is the same thread: the daemon leaves it alone while it runs,
@@ -104,7 +116,7 @@ fn a_listener_that_can_be_asked_is_told_each_number_once() {
 fn what_was_started_by_hand_is_kept_too() {
     let world = World::new();
     let out = std::fs::File::create(world.path("out")).unwrap();
-    let mut command = world.command(&crate::world::program("counter"));
+    let mut command = world.command(&program("counter"));
     let mut byhand = command.args(["--every", "5"]).stdout(out).spawn().unwrap();
     world.wait_for("out", "20\n");
     let daemon = world.daemon(&[]);
@@ -115,7 +127,7 @@ fn what_was_started_by_hand_is_kept_too() {
     byhand.wait().unwrap();
     world.wait_for("log", "counter: resumed as process");
     let last = last_number(&world);
-    crate::world::until(|| last_number(&world) > last, || "it does not go on".into());
+    until(|| last_number(&world) > last, || "it does not go on".into());
     assert!(daemon.stop());
     assert_eq!(world.thread("counter")["state"], "lost");
 }
@@ -123,7 +135,7 @@ fn what_was_started_by_hand_is_kept_too() {
 #[test]
 fn a_count_that_is_done_is_finished() {
     let world = World::new();
-    let counter = crate::world::program("counter");
+    let counter = program("counter");
     let counter = counter.to_str().unwrap();
     let add = ["threads", "add", "counter", "--", counter, "--every", "0", "--upto", "10"];
     world.twz(&add);
