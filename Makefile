@@ -33,6 +33,8 @@ test-debug-kernel: ## the tests in the virtual machine, with KASAN, lockdep and 
 check: ## format, clippy and rustdoc with warnings denied, style and layering
 	@scripts/deps.sh build bench fuzz
 	$(CARGO) fmt --all --check
+	@# The module's own files are no crate of the workspace.
+	rustfmt --edition 2021 --check kmod/twz.rs
 	$(CARGO) clippy --workspace --all-targets -- -D warnings
 	@# Built with what is private, for whoever works on it: links there are to be right too.
 	RUSTDOCFLAGS='-D warnings -A rustdoc::private_intra_doc_links' $(CARGO) doc --no-deps --document-private-items $(LIBS)

@@ -84,8 +84,8 @@ impl Session {
             pages: self.space.pages,
             reserved: 0,
         };
-        let agree = (theirs.abi_version, theirs.format_version)
-            == (ours.abi_version, ours.format_version);
+        let agree =
+            (theirs.abi_version, theirs.format_version) == (ours.abi_version, ours.format_version);
         theirs = ours;
         store(address, &theirs)?;
         if !agree {
@@ -128,9 +128,10 @@ impl Session {
             Rights::EXEC => Access::Execute,
             _ => return Err(Refusal::argument()),
         };
-        let found = sys::mapped_at(fault.address as usize, |session: &Session, page, protection| {
-            Some((session.shown()?, page, protection))
-        });
+        let found =
+            sys::mapped_at(fault.address as usize, |session: &Session, page, protection| {
+                Some((session.shown()?, page, protection))
+            });
         let (view, page, protection) = found.flatten().ok_or(Refusal::argument())?;
         let shown = Shown::View { view, context: self.context };
         fault::let_go(self.space, shown, page, access, protection)

@@ -40,10 +40,7 @@ impl Files {
     }
 }
 
-fn with(
-    f: &mut Formatter<'_>,
-    show: fn(&Space, &mut Formatter<'_>) -> fmt::Result,
-) -> fmt::Result {
+fn with(f: &mut Formatter<'_>, show: fn(&Space, &mut Formatter<'_>) -> fmt::Result) -> fmt::Result {
     match crate::sys::space() {
         Some(space) => show(space, f),
         None => Ok(()),

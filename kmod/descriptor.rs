@@ -298,12 +298,13 @@ impl Descriptor for ObjectFile {
 
     fn fault(&self, fault: &mut Fault<'_>, huge: bool) -> Outcome {
         let shown = Shown::Object { record: self.record, rights: self.rights };
-        fault::fault(self.space, shown, fault, huge)
-            .unwrap_or_else(|refusal| match refused(self.space, &refusal, fault) {
+        fault::fault(self.space, shown, fault, huge).unwrap_or_else(|refusal| {
+            match refused(self.space, &refusal, fault) {
                 // Past the end of a file, as of any.
                 Outcome::Segv if refusal.reason == reason::OUTSIDE => Outcome::Bus,
                 outcome => outcome,
-            })
+            }
+        })
     }
 
     fn close(&self) {

@@ -51,7 +51,12 @@ pub(crate) struct Wish {
 }
 
 /// Answers a fault. A refusal comes with why.
-pub(crate) fn fault(space: &Space, shown: Shown, fault: &mut Fault<'_>, huge: bool) -> Result<Outcome> {
+pub(crate) fn fault(
+    space: &Space,
+    shown: Shown,
+    fault: &mut Fault<'_>,
+    huge: bool,
+) -> Result<Outcome> {
     space.counters.count(Event::Fault);
     if let Shown::View { .. } = shown {
         if fault.page() < SLOT_PAGES {

@@ -164,9 +164,8 @@ impl State {
     ) -> Result<Rights> {
         let granted = self.contexts.rights(context, record);
         let wanted = wish.access.right();
-        let refuse = |errno, reason, granted| {
-            Err(Refusal { errno, reason, id: record.id, wanted, granted })
-        };
+        let refuse =
+            |errno, reason, granted| Err(Refusal { errno, reason, id: record.id, wanted, granted });
         let allowed = match decide(wish.access, protection, granted) {
             Decision::Allow(rights) => rights,
             Decision::Refuse(Level::ContextDenies) => {

@@ -73,10 +73,7 @@ impl Session {
     }
 
     /// Changes names, and tells those who remember what they meant.
-    fn rename_something(
-        &self,
-        act: impl FnOnce(&mut crate::space::State) -> Result,
-    ) -> Result {
+    fn rename_something(&self, act: impl FnOnce(&mut crate::space::State) -> Result) -> Result {
         self.space.change(act)?;
         self.space.control.bump_names();
         Ok(())
@@ -135,4 +132,3 @@ fn kind_of(binding: &Binding) -> u8 {
         Binding::Directory(_) => kind::DIRECTORY,
     }
 }
-

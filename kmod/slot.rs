@@ -14,8 +14,9 @@ use core::ops::Range;
 use kernel::prelude::*;
 use twz_abi::{
     ioctl::{Transfer, Wait, Wake},
-    reason, record::FANOUT, ObjectId, Rights, DATA_START,
-    META_START, PAGE, SLOT,
+    reason,
+    record::FANOUT,
+    ObjectId, Rights, DATA_START, META_START, PAGE, SLOT,
 };
 use twz_core::{RecordNo, Translation};
 
@@ -145,7 +146,11 @@ impl Parts for Transfer {
     /// What was done counts; if that was nothing, why.
     fn finish(&mut self, done: u64, result: Result) -> Result {
         self.len = done;
-        if done == 0 { result } else { Ok(()) }
+        if done == 0 {
+            result
+        } else {
+            Ok(())
+        }
     }
 }
 

@@ -255,4 +255,3 @@ fn closed(media: Pmem, geometry: Geometry, mode: Mode) -> Result<KBox<Store<Pmem
 
 /// Pages that one step of [`Space::give_back`] takes.
 const GIVE_BACK: u64 = 4096;
-

@@ -70,7 +70,10 @@ impl kernel::Module for Twz {
         let serving = sys::serve(space);
         let files = KBox::pin_init(debugfs::Files::new(), GFP_KERNEL)?;
         let device = sys::Registration::new(c"twz")?;
-        pr_info!("serving {pages} pages on {path:?}{}\n", if read_only { ", read-only" } else { "" });
+        pr_info!(
+            "serving {pages} pages on {path:?}{}\n",
+            if read_only { ", read-only" } else { "" }
+        );
         Ok(Self { _device: device, _files: files, _space: serving })
     }
 }

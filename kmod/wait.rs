@@ -127,7 +127,11 @@ impl Sleepers {
             None => false,
         };
         // Woken and interrupted at once: the wake-up counts, it was spent on us.
-        if was_woken { Ok(()) } else { result }
+        if was_woken {
+            Ok(())
+        } else {
+            result
+        }
     }
 
     /// Wakes everybody, to see what has become of what they wait for.

@@ -228,7 +228,8 @@ impl<D: Device> Table<D> {
         file: *mut bindings::file,
     ) -> kernel::ffi::c_int {
         // SAFETY: from `open`; this is the last that is done with the file.
-        let opened = unsafe { Pin::new_unchecked(KBox::from_raw((*file).private_data.cast::<D>())) };
+        let opened =
+            unsafe { Pin::new_unchecked(KBox::from_raw((*file).private_data.cast::<D>())) };
         opened.close();
         0
     }

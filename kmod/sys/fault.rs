@@ -106,8 +106,7 @@ impl Fault<'_> {
             ((*self.vmf).__bindgen_anon_1.address, bounds.vm_start, bounds.vm_end)
         };
         let first = at >> PAGE_SHIFT & !(HUGE_PAGES as usize - 1);
-        let fits =
-            first >= start >> PAGE_SHIFT && first + HUGE_PAGES as usize <= end >> PAGE_SHIFT;
+        let fits = first >= start >> PAGE_SHIFT && first + HUGE_PAGES as usize <= end >> PAGE_SHIFT;
         let into = (at >> PAGE_SHIFT) - first;
         fits.then(|| self.page().checked_sub(into as u64)).flatten()
     }
@@ -242,7 +241,11 @@ impl<A: Answers> Table<A> {
     /// # Safety
     ///
     /// `vmf` must be what the kernel called one of these with.
-    unsafe fn answer(vmf: *mut bindings::vm_fault, upgrade: bool, huge: bool) -> bindings::vm_fault_t {
+    unsafe fn answer(
+        vmf: *mut bindings::vm_fault,
+        upgrade: bool,
+        huge: bool,
+    ) -> bindings::vm_fault_t {
         // INVARIANT: as the caller promises; `prepare` set this very function up.
         let mut fault = Fault { vmf, upgrade, _call: PhantomData };
         // SAFETY: the VMA holds the file, and its private data is an `A` as long
@@ -296,7 +299,11 @@ impl<A: Answers> Table<A> {
         _: usize,
         _: usize,
     ) -> kernel::ffi::c_int {
-        if on(Guard::Mprotect) { EACCES.to_errno() } else { 0 }
+        if on(Guard::Mprotect) {
+            EACCES.to_errno()
+        } else {
+            0
+        }
     }
 
     /// Pages that are mapped would move to where they were not asked for.
@@ -305,6 +312,10 @@ impl<A: Answers> Table<A> {
     ///
     /// For the kernel to call, about a fault or a mapping of ours.
     unsafe extern "C" fn mremap(_: *mut bindings::vm_area_struct) -> kernel::ffi::c_int {
-        if on(Guard::Mremap) { EINVAL.to_errno() } else { 0 }
+        if on(Guard::Mremap) {
+            EINVAL.to_errno()
+        } else {
+            0
+        }
     }
 }

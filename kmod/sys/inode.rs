@@ -130,8 +130,7 @@ impl Drop for InodeFile {
 }
 
 /// The file that keeps the inode can do nothing.
-static NO_OPERATIONS: super::mapping::Operations =
-    super::mapping::Operations(pin_init::zeroed());
+static NO_OPERATIONS: super::mapping::Operations = super::mapping::Operations(pin_init::zeroed());
 
 /// The lock of an inode, held: writes and changes of size, one at a time.
 struct Locked(*mut bindings::inode);
@@ -178,12 +177,11 @@ unsafe fn opened<'a, D>(file: *mut bindings::file) -> &'a D {
 struct Inodes<D>(PhantomData<D>);
 
 impl<D: Descriptor> Inodes<D> {
-    const OPERATIONS: &'static bindings::inode_operations =
-        &bindings::inode_operations {
-            setattr: Some(Self::set),
-            getattr: Some(Self::get),
-            ..pin_init::zeroed()
-        };
+    const OPERATIONS: &'static bindings::inode_operations = &bindings::inode_operations {
+        setattr: Some(Self::set),
+        getattr: Some(Self::get),
+        ..pin_init::zeroed()
+    };
 
     /// What every file has, and the storage that the object has now.
     ///
@@ -293,10 +291,7 @@ impl<D: Descriptor> Files<D> {
     /// # Safety
     ///
     /// For the kernel to call, about an inode or a file of ours.
-    unsafe extern "C" fn read(
-        call: *mut bindings::kiocb,
-        to: *mut bindings::iov_iter,
-    ) -> isize {
+    unsafe extern "C" fn read(call: *mut bindings::kiocb, to: *mut bindings::iov_iter) -> isize {
         result(|| {
             // SAFETY: the kernel hands us both for the time of the call.
             let (call, to) = unsafe { (&mut *call, IovIterDest::from_raw(to)) };
@@ -311,10 +306,7 @@ impl<D: Descriptor> Files<D> {
     /// # Safety
     ///
     /// For the kernel to call, about an inode or a file of ours.
-    unsafe extern "C" fn write(
-        call: *mut bindings::kiocb,
-        from: *mut bindings::iov_iter,
-    ) -> isize {
+    unsafe extern "C" fn write(call: *mut bindings::kiocb, from: *mut bindings::iov_iter) -> isize {
         result(|| {
             // SAFETY: the kernel hands us both for the time of the call.
             let (call, from) = unsafe { (&mut *call, IovIterSource::from_raw(from)) };
@@ -358,7 +350,7 @@ impl<D: Descriptor> Files<D> {
                             MAX_DATA as i64,
                             size as i64,
                         )
-                    })
+                    });
                 }
             };
             let at = u64::try_from(offset).ok().filter(|at| *at < size).ok_or(ENXIO)?;
@@ -433,4 +425,3 @@ const PUNCH: u32 = super::bindings::FALLOC_FL_KEEP_SIZE | super::bindings::FALLO
 fn result(act: impl FnOnce() -> Result<isize>) -> isize {
     act().unwrap_or_else(|error| error.to_errno() as isize)
 }
-
