@@ -12,7 +12,7 @@ LIBS   := -p twz-abi -p twz-core -p twz -p twz-derive
 export CARGO PREFIX DESTDIR
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-debug-kernel check bench fuzz crash miri msrv kmod vm install clean
+.PHONY: help run test test-debug-kernel check bench bench-vm fuzz crash miri msrv kmod vm install clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-17s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -61,6 +61,10 @@ miri: ## run the tests of the pure crates under Miri
 msrv: ## build twz-abi and twz-core as the kernel will: rustc 1.85, core only
 	@scripts/deps.sh build
 	@scripts/msrv.sh && scripts/msrv.sh --self-test
+
+bench-vm: ## the race of page faults against ext4-DAX and tmpfs, in the virtual machine
+	@scripts/deps.sh build vm
+	@scripts/vm-bench.sh $(ARGS)
 
 kmod: ## build the kernel module: for KDIR=, or for a cached Debian kernel (SERIES=)
 	@scripts/deps.sh kmod

@@ -44,6 +44,7 @@ for what in "$@"; do
         vm)
             need cpio cpio
             need binutils strip
+            need e2fsprogs mkfs.ext4
             ;;
         *)
             echo "deps.sh: no such thing as '$what' (build, bench, fuzz, msrv, kmod, vm)" >&2

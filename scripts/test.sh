@@ -62,6 +62,9 @@ part msrv 'twz-abi and twz-core as the kernel builds them: rustc 1.85, core only
 part msrv-refuses 'That this build refuses std, alloc and a newer Rust' scripts/msrv.sh --self-test
 part kmod 'The kernel module, for an unmodified Debian kernel' scripts/kmod.sh
 part vm 'The module in that kernel, in a virtual machine' scripts/vm-test.sh
+part vm-guards 'That each attack succeeds where its guard is taken out' scripts/vm-guards.sh
+part vm-suite "The library's own tests, on the kernel's pool" scripts/vm-suite.sh
+part vm-readme "The README's kernel tour, as typed" scripts/vm-readme.sh
 part vm-resume 'A count that goes on when the power of that machine is cut' scripts/vm-resume.sh
 part c-example 'The C examples, against an installed library' scripts/c-example.sh
 part crash 'Power cuts: ten million crash states, each recovered and judged' \

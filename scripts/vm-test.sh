@@ -81,7 +81,13 @@ tail -n 2 "$work/steps"
 heard=$(sed -n 's/^done //p' "$work/report" | tail -n 1)
 ktap --nvdimm "$work/churn.img" -- "$twz_vm" churn-verify "--seed=$seed" "--count=$((${heard:-0} + 1))"
 
-printf '\n-- random calls, and everything at once\n'
+printf '\n-- bad devices, and a device that is taken away\n'
+module=$(scripts/kmod.sh)
+ktap --no-module --add "$module=/lib/modules/twz.ko" -- "$twz_vm" devices
+ktap -- "$twz_vm" unbind
+
+printf '\n-- random calls, a pool overwritten under way, and everything at once\n'
 ktap -- "$twz_vm" fuzz --count=20000
+ktap -- "$twz_vm" fuzz-pool --count=5000
 ktap -- "$twz_vm" stress --seconds=20
 exit "$failed"

@@ -1,0 +1,46 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: MIT OR Apache-2.0
+# The library's own tests, unchanged, with the kernel module as the home of their
+# objects: in the virtual machine, program by program, one test at a time since they
+# share its one pool. Tests that are about directories or images name themselves in
+# the file TWZ_SKIPS. Exits 77 when there is no machine.
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+
+# Those of the library and of processes, stripped: they are unpacked into memory.
+cargo=("${CARGO:-cargo}" test --release --no-run --message-format=json -p twz -p twz-tests)
+"${cargo[@]}" --lib --test bundle --test collections --test fork --test fot --test graph --test heap \
+    --test persist --test space --test tx --test wait --test processes 2>"$work/errors" >"$work/built" || {
+    cat "$work/errors" && exit 1
+}
+add=()
+while read -r name program; do
+    strip -o "$work/$name" "$program"
+    add+=(--add "$work/$name=/tests/$name")
+done < <(sed -nE 's/.*"name":"([a-z_]+)".*"test":true.*"executable":"([^"]+)".*/\1 \2/p' "$work/built" |
+    awk '!seen[$1]++ && $1 != "twz_tests"')
+((${#add[@]} > 10)) || { echo "vm-suite.sh: FAILED: the tests were not built" && exit 1; }
+"${CARGO:-cargo}" build --quiet --release -p twz-tests --bins
+strip -o "$work/worker" "${CARGO_TARGET_DIR:-target}/release/worker"
+add+=(--add "$work/worker")
+
+cat >"$work/suite" <<'SCRIPT'
+export TWZ_BACKEND=kernel TWZ_SKIPS=/tmp/skips TWZ_WORKER=/bin/worker TMPDIR=/tmp
+: >$TWZ_SKIPS
+status=0
+for program in /tests/*; do
+    echo "-- $program, on the kernel's pool"
+    "$program" --test-threads=1 || status=1
+done
+sed 's/^/SKIPPED HERE /' $TWZ_SKIPS
+exit $status
+SCRIPT
+status=0
+scripts/vm.sh run --timeout 1500 --memory 2048 --nvdimm-size 2048 "${add[@]}" --add "$work/suite=/bin/suite" \
+    -- sh /bin/suite | tee "$work/out" || status=${PIPESTATUS[0]}
+# Whoever counts takes them off those that passed.
+[[ -z ${TWZ_SKIPS:-} ]] || sed -n 's/^SKIPPED HERE /on the kernel: /p' "$work/out" >>"$TWZ_SKIPS"
+exit "$status"
