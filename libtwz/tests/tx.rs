@@ -433,7 +433,7 @@ fn threads_and_spaces_transfer_in_any_order() {
                             let amount = (rng.next() % 50).min(tx.get(from)?);
                             tx.set(from, tx.get(from)? - amount)?;
                             tx.set(to, tx.get(to)? + amount)?;
-                            if rng.next() % 10 == 0 { no() } else { Ok(()) }
+                            if rng.next().is_multiple_of(10) { no() } else { Ok(()) }
                         });
                         assert!(
                             matches!(done, Ok(()) | Err(Error::Unsupported("on purpose"))),

@@ -135,7 +135,7 @@ layout!(ProcessSlot, 32, 8, { incarnation: 0, reserved: 4, log: 8, reserved1: 24
 pub enum Kind {
     /// Bytes as they were: a check follows, then the words that they lie in.
     Undo = 1,
-    /// Words as they are to be.
+    /// Words as they are to be, of the last one maybe only the first bytes.
     Words = 2,
     /// Some bytes of a word; `len` has a bit for each.
     Bytes = 3,

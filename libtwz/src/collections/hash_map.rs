@@ -160,7 +160,7 @@ impl<K: Persist + Copy, V: Persist> HashMap<K, V> {
         for (i, half) in [first, second].into_iter().enumerate() {
             let mut bytes = [0; 8];
             bytes.copy_from_slice(half);
-            change.store_word(HASH_KEY + i, u64::from_le_bytes(bytes));
+            change.store_word(HASH_KEY + i, u64::from_le_bytes(bytes))?;
         }
         Ok(())
     }

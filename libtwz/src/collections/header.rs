@@ -20,12 +20,16 @@
 
 use std::{
     cell::Cell,
-    sync::atomic::{AtomicU8, AtomicU16, AtomicU32, AtomicU64, Ordering, fence},
+    sync::atomic::{AtomicU8, AtomicU64, Ordering, fence},
 };
 
 use twz_abi::{ObjectId, Rights};
 
-use super::CORRUPT;
+pub(super) use super::memory::Memory;
+use super::{
+    logged::{self, IN_TRANSACTION, Logged, MOVING},
+    memory::{COPY, HEADER, LEN, LEN_SHIFT, OFFSET},
+};
 use crate::{
     Object, Persist, Ptr, Writer,
     error::{Error, Result},
@@ -33,7 +37,7 @@ use crate::{
     raw::{
         object::place,
         translate::Translation,
-        value::{put_together, take_apart, unit_of},
+        value::{take_apart, unit_of},
     },
     space::Core,
     translate::{home_of, target_of},
@@ -41,25 +45,16 @@ use crate::{
 
 /// Where a test kills a writer: before everything it stores.
 #[cfg(test)]
-use super::tests::killable;
+pub(super) use super::tests::killable;
 #[cfg(not(test))]
 #[inline(always)]
-fn killable() {}
+pub(super) fn killable() {}
 
 /// Entries of the log.
 const LOG: usize = 4;
 /// Times that a reader starts over.
 const ROUNDS: u32 = 1 << 20;
 const PENDING: u64 = 7;
-
-/// The first word of a log entry.
-const OFFSET: u64 = (1 << 40) - 1;
-const LEN_SHIFT: u32 = 40;
-const LEN: u64 = (1 << 20) - 1;
-/// The second word is the place that the new value is to be copied from.
-const COPY: u64 = 1 << 62;
-/// It is a word of the header; the offset is its number.
-const HEADER: u64 = 1 << 63;
 
 /// The beginning of a container with `N` words of its own.
 #[repr(C)]
@@ -83,7 +78,20 @@ impl<const N: usize> Header<N> {
 
     fn memory(&self, home: Translation, pending: usize) -> Memory<'_> {
         let (words, log) = (&self.words, &self.log[..2 * pending.min(LOG)]);
-        Memory { words, log, home: Cell::new(home), renewed: Cell::new(false) }
+        Memory { words, log, home: Cell::new(home), renewed: Cell::new(false), logged: None }
+    }
+
+    /// The contents as this thread's own transaction has them, if it has any.
+    #[cold]
+    fn within(&self, home: Translation) -> Result<Memory<'_>> {
+        let (core, own) = home_of(self)?;
+        let slot = core.arena().slot_of(home.base()).ok_or(Error::NotInObject)?;
+        let mut memory = self.memory(home, 0);
+        memory.logged = Logged::reading(core, own, slot, &self.state);
+        if memory.logged.is_some() {
+            memory.log = &self.log;
+        }
+        Ok(memory)
     }
 
     /// The object that the contents are in.
@@ -98,16 +106,35 @@ impl<const N: usize> Header<N> {
         let home = self.home()?;
         for round in 1..ROUNDS {
             let state = self.state.load(Ordering::Acquire);
-            let seen = look(&self.memory(home, (state & PENDING) as usize));
+            let pending = state & PENDING;
+            if pending == MOVING {
+                self.pause(round)?;
+                continue;
+            }
+            let seen = match pending {
+                IN_TRANSACTION => look(&self.within(home)?),
+                _ => look(&self.memory(home, pending as usize)),
+            };
             fence(Ordering::Acquire);
             if self.state.load(Ordering::Relaxed) == state {
                 return seen;
             }
-            if round % 32 == 0 {
-                std::thread::yield_now();
-            }
+            self.pause(round)?;
         }
         Err(Error::Busy { what: "the container keeps changing while it is read; try again" })
+    }
+
+    #[inline]
+    fn pause(&self, round: u32) -> Result<()> {
+        if round.is_multiple_of(32) {
+            std::thread::yield_now();
+        }
+        if round.is_multiple_of(4096) {
+            // Whoever changes it may be dead.
+            let (core, own) = home_of(self)?;
+            logged::rescue(core, own)?;
+        }
+        Ok(())
     }
 
     /// A reference to a value of the contents.
@@ -138,14 +165,18 @@ impl<const N: usize> Header<N> {
             return Err(Error::denied(id, Rights::WRITE));
         }
         let pending = (self.state.load(Ordering::Acquire) & PENDING) as usize;
-        if pending != 0 {
+        if (1..=LOG).contains(&pending) {
             self.memory(core.refresh(slot)?, pending).apply()?;
             next(&self.state, 0);
         }
+        let begun = logged::Change::begin(core, writer, [own_slot, slot], &self.state)?;
         let (state, log) = (&self.state, &self.log);
-        let memory = self.memory(home, 0);
+        let mut memory = self.memory(home, 0);
+        if let Some(begun) = &begun {
+            (memory.log, memory.logged) = (&self.log, Some(begun.logged.clone()));
+        }
         let (made, doomed) = (std::vec::Vec::new(), std::vec::Vec::new());
-        Ok(Change { core, slot, memory, state, log, entries: 0, made, doomed })
+        Ok(Change { core, slot, memory, state, log, entries: 0, made, doomed, begun })
     }
 
     /// Has the contents come from the heap of `object`; only for a container
@@ -177,150 +208,6 @@ fn next(state: &AtomicU64, entries: usize) {
     fence(Ordering::Release);
 }
 
-/// A container's words and contents, as one reader or writer looks at them.
-pub(super) struct Memory<'a> {
-    words: &'a [AtomicU64],
-    /// Entries in force.
-    log: &'a [AtomicU64],
-    home: Cell<Translation>,
-    renewed: Cell<bool>,
-}
-
-impl<'a> Memory<'a> {
-    /// A word of the header.
-    #[inline(always)]
-    pub fn word(&self, index: usize) -> u64 {
-        for entry in self.log.chunks_exact(2) {
-            let what = entry[0].load(Ordering::Relaxed);
-            if what & HEADER != 0 && what & OFFSET == index as u64 {
-                return entry[1].load(Ordering::Relaxed);
-            }
-        }
-        self.words[index].load(Ordering::Acquire)
-    }
-
-    /// A place of the contents.
-    #[inline(always)]
-    fn at<T: Persist>(&self, offset: u64) -> Result<&'a T> {
-        match place(self.words, self.home.get(), offset) {
-            Ok(value) => Ok(value),
-            Err(error) => self.renew(error).and_then(|home| place(self.words, home, offset)),
-        }
-    }
-
-    /// The data may have grown since its end was remembered.
-    #[cold]
-    fn renew(&self, error: Error) -> Result<Translation> {
-        if self.renewed.replace(true) {
-            return Err(error);
-        }
-        let (core, own) = home_of(self.words)?;
-        let slot = core.arena().slot_of(self.home.get().base()).ok_or(Error::NotInObject)?;
-        core.arena().forget_slot(own);
-        self.home.set(core.refresh(slot)?);
-        Ok(self.home.get())
-    }
-
-    /// `size` bytes, a power of two up to 8, as they are in memory.
-    #[inline(always)]
-    fn load(&self, offset: u64, size: u64) -> Result<u64> {
-        Ok(match size {
-            1 => self.at::<AtomicU8>(offset)?.load(Ordering::Relaxed) as u64,
-            2 => self.at::<AtomicU16>(offset)?.load(Ordering::Relaxed) as u64,
-            4 => self.at::<AtomicU32>(offset)?.load(Ordering::Relaxed) as u64,
-            _ => self.at::<AtomicU64>(offset)?.load(Ordering::Acquire),
-        })
-    }
-
-    #[inline(always)]
-    fn store(&self, offset: u64, size: u64, value: u64) -> Result<()> {
-        killable();
-        match size {
-            1 => self.at::<AtomicU8>(offset)?.store(value as u8, Ordering::Relaxed),
-            2 => self.at::<AtomicU16>(offset)?.store(value as u16, Ordering::Relaxed),
-            4 => self.at::<AtomicU32>(offset)?.store(value as u32, Ordering::Relaxed),
-            _ => self.at::<AtomicU64>(offset)?.store(value, Ordering::Relaxed),
-        }
-        Ok(())
-    }
-
-    /// The same as the log would have it.
-    #[inline(always)]
-    fn unit(&self, offset: u64, size: u64) -> Result<u64> {
-        // Each word is loaded once: a writer may be putting others there.
-        let logged = self.log.chunks_exact(2).find_map(|entry| {
-            let (what, value) =
-                (entry[0].load(Ordering::Relaxed), entry[1].load(Ordering::Relaxed));
-            let (at, len) = (what & OFFSET, what >> LEN_SHIFT & LEN);
-            let covers = what & HEADER == 0 && (at..at + len).contains(&offset);
-            covers.then(|| (what, value, offset - at))
-        });
-        if let Some((what, value, within)) = logged {
-            return match what & COPY {
-                0 => Ok(value),
-                _ => self.load((value & OFFSET) + within, size),
-            };
-        }
-        self.load(offset, size)
-    }
-
-    /// A value of the contents.
-    #[inline(always)]
-    pub fn value<T: Persist>(&self, offset: u64) -> Result<T> {
-        put_together(|at| self.unit(offset + at, unit_of::<T>()))
-    }
-
-    /// Whether the value at `offset` has the same bytes as this one.
-    #[inline(always)]
-    pub fn same<T: Persist>(&self, offset: u64, value: &T) -> Result<bool> {
-        let mut same = true;
-        take_apart(value, |at, unit| {
-            same = same && self.unit(offset + at, unit_of::<T>())? == unit;
-            Ok(())
-        })?;
-        Ok(same)
-    }
-
-    /// Bytes of the contents from `offset` on, a multiple of 8.
-    pub fn bytes(&self, offset: u64, len: u64) -> Result<std::vec::Vec<u8>> {
-        // Refuses a length that no object has before making room for it.
-        if len != 0 {
-            self.at::<AtomicU8>(offset.saturating_add(len - 1))?;
-        }
-        let mut bytes = std::vec::Vec::with_capacity(len as usize + 8);
-        if self.log.is_empty() {
-            for at in (0..len / 8).map(|i| i * 8) {
-                bytes.extend_from_slice(&self.load(offset + at, 8)?.to_le_bytes());
-            }
-        }
-        for at in bytes.len() as u64..len {
-            bytes.push(self.unit(offset + at, 1)? as u8);
-        }
-        Ok(bytes)
-    }
-
-    /// Does what the log says. Doing it twice does no harm.
-    fn apply(&self) -> Result<()> {
-        for entry in self.log.chunks_exact(2) {
-            let (what, value) =
-                (entry[0].load(Ordering::Relaxed), entry[1].load(Ordering::Relaxed));
-            let (at, len) = (what & OFFSET, what >> LEN_SHIFT & LEN);
-            if what & HEADER != 0 {
-                killable();
-                self.words.get(at as usize).ok_or(CORRUPT)?.store(value, Ordering::Release);
-            } else if what & COPY == 0 {
-                self.store(at, len, value)?;
-            } else {
-                let unit = 1 << (at | value | len | 8).trailing_zeros();
-                for i in (0..len).step_by(unit as usize) {
-                    self.store(at + i, unit, self.load((value & OFFSET) + i, unit)?)?;
-                }
-            }
-        }
-        Ok(())
-    }
-}
-
 /// A change that is being prepared. Dropped before [`Change::commit`], it has
 /// not happened.
 pub(super) struct Change<'a> {
@@ -332,12 +219,19 @@ pub(super) struct Change<'a> {
     entries: usize,
     made: std::vec::Vec<u64>,
     doomed: std::vec::Vec<u64>,
+    /// The transaction that it is, or is a part of.
+    begun: Option<logged::Change<'a>>,
 }
 
 impl Change<'_> {
     /// Takes a block for what will be visible after the commit.
     pub fn alloc(&mut self, len: u64, align: u64) -> Result<u64> {
         killable();
+        if let Some(begun) = &self.begun {
+            let block = begun.alloc(len, align.max(16))?;
+            self.memory.home.set(self.core.own(self.slot)?);
+            return Ok(block);
+        }
         let block = self.core.heap_alloc(self.slot, len, align.max(16))?;
         self.memory.home.set(self.core.own(self.slot)?);
         self.made.push(block);
@@ -352,25 +246,39 @@ impl Change<'_> {
     /// Writes to memory that nobody can see yet.
     #[inline]
     pub fn init<T: Persist>(&self, offset: u64, value: &T) -> Result<()> {
+        if let Some(begun) = self.begun.as_ref().filter(|begun| !begun.is_new(offset)) {
+            return begun.write(offset, value);
+        }
         take_apart(value, |at, unit| self.memory.store(offset + at, unit_of::<T>(), unit))
     }
 
     /// Copies words to memory that nobody can see yet.
     pub fn copy_words(&self, from: u64, to: u64, words: u64) -> Result<()> {
-        (0..words * 8)
-            .step_by(8)
-            .try_for_each(|at| self.memory.store(to + at, 8, self.memory.load(from + at, 8)?))
+        (0..words * 8).step_by(8).try_for_each(|at| {
+            let value = self.memory.unit(from + at, 8)?;
+            match self.begun.as_ref().filter(|begun| !begun.is_new(to + at)) {
+                Some(begun) => begun.write_unit(to + at, 8, value),
+                None => self.memory.store(to + at, 8, value),
+            }
+        })
     }
 
     /// Stores a word of the header that nobody looks at yet.
-    pub fn store_word(&self, index: usize, value: u64) {
+    pub fn store_word(&self, index: usize, value: u64) -> Result<()> {
+        if let Some(begun) = &self.begun {
+            return begun.set_word(&self.memory.words[index], value);
+        }
         killable();
         self.memory.words[index].store(value, Ordering::Release);
+        Ok(())
     }
 
     /// Says what a word of the header is to become.
     #[inline]
     pub fn set_word(&mut self, index: usize, value: u64) -> Result<()> {
+        if let Some(begun) = &self.begun {
+            return begun.set_word(&self.memory.words[index], value);
+        }
         self.note(HEADER | index as u64, value)
     }
 
@@ -379,6 +287,9 @@ impl Change<'_> {
         let len = size_of::<T>() as u64;
         if offset > OFFSET || len > LEN {
             return Err(Error::Unsupported("a value in a container has less than 1 MiB"));
+        }
+        if let Some(begun) = &self.begun {
+            return begun.write(offset, value);
         }
         let what = offset | len << LEN_SHIFT;
         match len {
@@ -415,14 +326,23 @@ impl Change<'_> {
     /// Stores one word of the header at once. Only for a change that takes
     /// nothing from what a reader may be looking at.
     #[inline]
-    pub fn publish(mut self, index: usize, value: u64) {
+    pub fn publish(mut self, index: usize, value: u64) -> Result<()> {
+        if self.begun.is_some() {
+            self.set_word(index, value)?;
+            return self.commit();
+        }
         self.made.clear();
         killable();
         self.memory.words[index].store(value, Ordering::Release);
+        Ok(())
     }
 
     /// Makes the change.
     pub fn commit(mut self) -> Result<()> {
+        if let Some(mut begun) = self.begun.take() {
+            self.doomed.drain(..).for_each(|block| begun.free(block));
+            return begun.commit();
+        }
         next(self.state, self.entries);
         // It has happened: from here on nothing may be undone.
         self.made.clear();

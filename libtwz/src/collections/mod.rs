@@ -44,6 +44,8 @@
 mod btree_map;
 mod hash_map;
 mod header;
+mod logged;
+mod memory;
 mod node;
 mod siphash;
 mod string;

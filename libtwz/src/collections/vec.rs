@@ -160,8 +160,7 @@ impl<T: Persist> Vec<T> {
             change.init(Self::place(block.at, block.length + i), value(i))?;
         }
         if !moved {
-            change.publish(LENGTH, length);
-            return Ok(());
+            return change.publish(LENGTH, length);
         }
         change.set_word(LENGTH, length)?;
         change.commit()

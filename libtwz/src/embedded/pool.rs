@@ -234,7 +234,7 @@ impl EmbeddedPool {
 fn medium_of(file: &File) -> Medium {
     const TMPFS: i64 = 0x0102_1994;
     let statfs = nix::sys::statfs::fstatfs(file);
-    if statfs.is_ok_and(|fs| fs.filesystem_type().0 as i64 == TMPFS) {
+    if statfs.is_ok_and(|fs| fs.filesystem_type().0 == TMPFS) {
         return Medium::Memory;
     }
     if maps_synchronously(file.as_fd()) { Medium::Persistent } else { Medium::PageCache }

@@ -19,6 +19,7 @@ use super::{
 use crate::{
     error::{Error, Result},
     space::Core,
+    tx::no_slot,
     tx::session::{Bits, Freed, Session},
 };
 
@@ -225,7 +226,7 @@ impl View<'_> {
     #[cold]
     fn make_durable(&self, session: &mut Session) -> Result<()> {
         if self.core.durable() {
-            let id = self.core.arena().info(self.slot).ok_or(Error::NoSlot)?.id();
+            let id = self.core.arena().info(self.slot).ok_or_else(no_slot)?.id();
             self.core.backend().sync(id)?;
             session.fence_first = true;
         }

@@ -17,7 +17,7 @@
 //! is what parts "its process died" from "the power went": recovery of an image
 //! wants one that differs from the recording's.
 
-use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 
 use crate::error::{Error, Result};
 
@@ -79,17 +79,6 @@ impl Method {
         if caches_survive() { Self::Nothing } else { Self::processor() }
     }
 
-    /// In a word.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Nothing => "none",
-            Self::Clwb => "clwb",
-            Self::Clflushopt => "clflushopt",
-            Self::Clflush => "clflush",
-            Self::Msync => "msync",
-        }
-    }
-
     /// Sends what was stored to these addresses on its way. They are mapped.
     #[inline]
     pub fn flush(self, address: usize, len: usize) -> Result<()> {
@@ -106,6 +95,26 @@ impl Method {
             line += LINE;
         }
         Ok(())
+    }
+
+    /// Stores words to memory that begins and ends with a line, and sends them on
+    /// their way, past the caches if that can be: nobody is going to read them.
+    #[inline]
+    pub fn stream(self, to: &[AtomicU64], from: &[u64]) -> Result<()> {
+        #[cfg(target_arch = "x86_64")]
+        if matches!(self, Self::Clwb | Self::Clflushopt) && to.len() >= from.len() {
+            for (to, from) in to.iter().zip(from) {
+                // SAFETY: a store of 8 bytes to a word that may be stored to; it
+                // is not ordered with others before the fence that follows.
+                unsafe { std::arch::x86_64::_mm_stream_si64(to.as_ptr().cast(), *from as i64) };
+            }
+            hook_flush(to.as_ptr() as usize, 8 * from.len());
+            return Ok(());
+        }
+        for (to, from) in to.iter().zip(from) {
+            to.store(*from, Ordering::Relaxed);
+        }
+        self.flush(to.as_ptr() as usize, 8 * from.len())
     }
 
     /// What was flushed before is durable before anything is stored after.

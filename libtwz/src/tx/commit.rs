@@ -6,14 +6,13 @@
 use std::sync::atomic::{AtomicU64, Ordering, fence};
 
 use twz_abi::log::{
-    Entry, GUARD_MOVING, Kind, MOST_WORDS, RECORD_ALIGN, RECORD_WORDS, stored_mark,
+    Entry, GUARD_MOVING, Kind, MOST_WORDS, RECORD_ALIGN, RECORD_WORDS, check_start, mix,
+    stored_mark,
 };
 
 use super::{
-    log::{MOST_ROOM, head, record_check, undo_check},
-    range::{InPlace, Range, each_word},
-    session::{Recorded, Session},
-    shadow::key_of,
+    log::{MOST_ROOM, head},
+    session::Session,
 };
 use crate::{
     error::{Error, Result},
@@ -25,34 +24,36 @@ use crate::{
 /// that takes less time than the fence it saves.
 const COPIED: u64 = 2048;
 
+#[cfg(test)]
+pub(crate) use super::tests::is_dead;
 /// Where a test kills who commits: before everything it stores.
 #[cfg(test)]
 pub(super) use super::tests::killable;
+/// Whether a test has killed the process that this thread is.
+#[cfg(not(test))]
+#[inline(always)]
+pub(crate) fn is_dead() -> bool {
+    false
+}
 #[cfg(not(test))]
 #[inline(always)]
 pub(super) fn killable() {}
 
-const TOO_LARGE: Error = Error::Unsupported("a transaction changes at most 128 MiB, log included");
-
-/// Puts words into a record, one after the other.
-struct Pen<'a> {
-    words: &'a [AtomicU64],
-    at: usize,
+#[cold]
+pub(super) fn too_large() -> Error {
+    Error::Unsupported("a transaction changes at most 128 MiB, log included")
 }
 
-impl Pen<'_> {
-    #[inline(always)]
-    fn put(&mut self, word: u64) -> Result<()> {
-        // `make_room` has counted; a mistake there is no write elsewhere.
-        self.words.get(self.at).ok_or(TOO_LARGE)?.store(word, Ordering::Relaxed);
-        self.at += 1;
-        Ok(())
+#[inline]
+fn store_all(to: &[AtomicU64], from: &[u64]) {
+    for (to, from) in to.iter().zip(from) {
+        to.store(*from, Ordering::Relaxed);
     }
 }
 
 impl Session {
     /// Sees to it that the record has room for `more` words after what it has.
-    fn make_room(&mut self, core: &Core, more: u64) -> Result<()> {
+    pub(super) fn make_room(&mut self, core: &Core, more: u64) -> Result<()> {
         let end = self.position + self.used + more;
         if end * 8 <= self.log.room() {
             return Ok(());
@@ -63,7 +64,7 @@ impl Session {
     #[cold]
     fn make_room_slow(&mut self, core: &Core, more: u64) -> Result<()> {
         if self.used + more > MOST_WORDS || (self.used + more) * 8 > MOST_ROOM {
-            return Err(TOO_LARGE);
+            return Err(too_large());
         }
         if self.used == RECORD_WORDS && self.position != 0 {
             self.start_over(core)?;
@@ -104,111 +105,6 @@ impl Session {
         Ok(())
     }
 
-    /// Records a range, so that it can be changed in place.
-    pub fn record(&mut self, core: &Core, range: Range) -> Result<()> {
-        self.record_all(core, &[range])
-    }
-
-    /// Records ranges, with one fence for all of them.
-    pub fn record_all(&mut self, core: &Core, ranges: &[Range]) -> Result<()> {
-        let from = self.used;
-        for &range in ranges {
-            if range.len == 0 || self.in_place(range) == InPlace::Yes {
-                continue;
-            }
-            self.check_range(core, range)?;
-            self.take_part(core, range.object)?;
-            let (mut at, mut left) = (range.offset, range.len);
-            while left != 0 {
-                let len = left.min(Entry::MOST);
-                self.note_undo(core, Range { offset: at, len, ..range })?;
-                (at, left) = (at + len, left - len);
-            }
-        }
-        if self.used == from {
-            return Ok(());
-        }
-        if core.durable() {
-            // The head of the record, too, the first time.
-            let start = if from == RECORD_WORDS { 0 } else { from };
-            self.log.flush_words(core, self.position + start, self.used - start)?;
-            core.fence();
-        }
-        for &range in ranges {
-            self.take_back_writes(core, range)?;
-        }
-        Ok(())
-    }
-
-    /// What was to be written to a range at the commit is stored in place now.
-    fn take_back_writes(&mut self, core: &Core, range: Range) -> Result<()> {
-        if range.len == 0 || self.shadow.words().is_empty() {
-            return Ok(());
-        }
-        each_word(range.offset, range.len, |offset, mask| {
-            let key = key_of(range.object, offset);
-            let Some(word) = self.shadow.find(key).filter(|word| word.mask & mask != 0) else {
-                return Ok(());
-            };
-            store_bytes(self.word(core, range.object, offset)?, word.value, word.mask & mask);
-            let rest = word.mask & !mask;
-            self.shadow.forget(key);
-            if rest != 0 {
-                self.shadow.write(key, word.value, rest, word.guard);
-            }
-            Ok(())
-        })
-    }
-
-    fn note_undo(&mut self, core: &Core, range: Range) -> Result<()> {
-        let object = self.object(range.object)?.place.unwrap_or_default();
-        let entry = Entry { kind: Kind::Undo, object, len: range.len as u32, offset: range.offset };
-        self.make_room(core, 1 + entry.words())?;
-        let at = self.position + self.used;
-        let records = self.log.records(core)?;
-        if self.used == RECORD_WORDS {
-            let head = self.log.head(core)?;
-            killable();
-            records[self.position as usize + 1].store(self.sequence << 24, Ordering::Relaxed);
-            killable();
-            head[head::STATE].store(self.sequence << 1 | 1, Ordering::Release);
-        }
-        let mut pen = Pen { words: records, at: at as usize };
-        killable();
-        pen.put(entry.pack())?;
-        let check = pen.at;
-        pen.at += 1;
-        each_word(range.offset, range.len, |offset, _| {
-            let value = self.word(core, range.object, offset)?.load(Ordering::Acquire);
-            pen.put(value)
-        })?;
-        let vouch = if core.durable() {
-            let bytes = records.get(check + 1..pen.at).unwrap_or_default();
-            undo_check(self.log.id, self.generation, self.sequence, at, entry.pack(), bytes)
-        } else {
-            stored_mark(self.sequence, at)
-        };
-        killable();
-        records[check].store(vouch, Ordering::Release);
-        self.used += 1 + entry.words();
-        self.recorded.push(Recorded { range, at });
-        Ok(())
-    }
-
-    /// Puts a recorded range back as it was.
-    pub fn put_back(&mut self, core: &Core, recorded: Recorded) -> Result<()> {
-        let Recorded { range, at } = recorded;
-        let records = self.log.records(core)?;
-        let mut from = at as usize + 2;
-        each_word(range.offset, range.len, |offset, mask| {
-            let value = records.get(from).ok_or(TOO_LARGE)?.load(Ordering::Relaxed);
-            from += 1;
-            killable();
-            store_bytes(self.word(core, range.object, offset)?, value, mask);
-            Ok(())
-        })
-    }
-
     /// Makes everything that the transaction does happen, as one.
     #[inline]
     pub fn commit(&mut self, core: &Core) -> Result<()> {
@@ -243,58 +139,95 @@ impl Session {
     /// nothing has happened.
     #[inline]
     fn write_record(&mut self, core: &Core, durable: bool) -> Result<u64> {
-        let places = self.recorded.iter().map(|r| r.range).chain(self.fresh.iter().copied());
-        let copied: u64 = places.clone().map(|range| range.len + 24).sum();
-        let copy = durable && copied <= COPIED;
+        let copy = durable && self.may_copy();
         if durable && !copy {
-            for range in places {
-                let base = self.object(range.object)?.own.base();
-                core.method().flush(base + range.offset as usize, range.len as usize)?;
-            }
-            self.fence_first = true;
+            self.flush_places(core)?;
         }
-        let more = 2 * (self.shadow.words().len() + self.bits.len()) as u64
-            + if copy { copied / 4 } else { 0 };
-        self.make_room(core, more)?;
+        self.build(core, copy)?;
+        let len = self.record.len() as u64;
+        self.make_room(core, len - self.used)?;
         if self.fence_first && durable {
             core.fence();
         }
         let all = self.log.records(core)?;
-        let records = all.get(self.position as usize..).unwrap_or_default();
-        let mut pen = Pen { words: records, at: self.used as usize };
-        if copy {
-            self.put_places(core, &mut pen)?;
-        }
-        self.put_bits(&mut pen)?;
-        self.put_words(&mut pen)?;
-        let len = pen.at as u64;
+        let words = all.get(self.position as usize..).unwrap_or_default();
+        let Some(words) = words.get(..len as usize) else { return Err(too_large()) };
         let head = self.log.head(core)?;
         killable();
         head[head::STATE].store(self.sequence << 1 | 1, Ordering::Release);
         killable();
-        records[1].store(self.sequence << 24 | len, Ordering::Relaxed);
-        let vouch = if durable {
-            let words = records.get(..len as usize).unwrap_or_default();
-            record_check(self.log.id, self.generation, self.sequence, self.position, words)
-        } else {
-            stored_mark(self.sequence, self.position)
-        };
-        killable();
-        records[0].store(vouch, Ordering::Release);
-        if durable {
-            self.log.flush_words(core, self.position, len)?;
-            core.fence();
+        if !durable {
+            store_all(&words[self.used as usize..], &self.record[self.used as usize..]);
+            words[1].store(self.record[1], Ordering::Relaxed);
+            killable();
+            words[0].store(stored_mark(self.sequence, self.position), Ordering::Release);
+            killable();
+            return Ok(len);
         }
+        let start = check_start(self.log.id, self.generation, self.sequence, self.position);
+        self.record[0] = self.record[1..].iter().fold(start, |sum, &word| mix(sum, word));
+        if self.used == RECORD_WORDS {
+            let whole = len.next_multiple_of(RECORD_ALIGN) as usize;
+            self.record.resize(whole, 0);
+            let words = all.get(self.position as usize..self.position as usize + whole);
+            core.method().stream(words.unwrap_or_default(), &self.record)?;
+        } else {
+            // What comes before is in the log already.
+            store_all(&words[self.used as usize..], &self.record[self.used as usize..]);
+            store_all(&words[..2], &self.record[..2]);
+            self.log.flush_words(core, self.position, 2)?;
+            self.log.flush_words(core, self.position + self.used, len - self.used)?;
+        }
+        core.fence();
         killable();
         Ok(len)
     }
 
+    /// Whether what was changed in place is little enough to be copied.
+    #[inline]
+    fn may_copy(&self) -> bool {
+        let recorded: u64 = self.recorded.iter().map(|recorded| recorded.range.len + 24).sum();
+        let fresh: u64 = self.fresh.iter().map(|fresh| fresh.len + 24).sum();
+        recorded + fresh <= COPIED
+    }
+
+    #[cold]
+    fn flush_places(&mut self, core: &Core) -> Result<()> {
+        for range in self.recorded.iter().map(|r| &r.range).chain(&self.fresh) {
+            let base = self.object(range.object)?.own.base();
+            core.method().flush(base + range.offset as usize, range.len as usize)?;
+        }
+        self.fence_first = true;
+        Ok(())
+    }
+
+    /// Puts the record together, but for its check.
+    #[inline]
+    fn build(&mut self, core: &Core, copy: bool) -> Result<()> {
+        let mut record = std::mem::take(&mut self.record);
+        record.clear();
+        record.extend([0, 0]);
+        if self.used != RECORD_WORDS {
+            let from = self.position + RECORD_WORDS;
+            let undo = self.log.records(core)?.get(from as usize..);
+            let undo = undo.and_then(|undo| undo.get(..(self.used - RECORD_WORDS) as usize));
+            record.extend(undo.unwrap_or_default().iter().map(|w| w.load(Ordering::Relaxed)));
+        }
+        let places = if copy { self.put_places(core, &mut record) } else { Ok(()) };
+        self.put_bits(&mut record);
+        self.put_words(&mut record);
+        record[1] = self.sequence << 24 | record.len() as u64 & MOST_WORDS;
+        self.record = record;
+        places
+    }
+
+    #[inline]
     fn place_of(&self, number: u32) -> u32 {
         self.joined.get(number as usize).and_then(|joined| joined.place).unwrap_or_default()
     }
 
     /// What was changed in place, and is in new blocks.
-    fn put_places(&mut self, core: &Core, pen: &mut Pen<'_>) -> Result<()> {
+    fn put_places(&mut self, core: &Core, record: &mut Vec<u64>) -> Result<()> {
         for i in 0..self.recorded.len() + self.fresh.len() {
             let range = match self.recorded.get(i) {
                 Some(recorded) => recorded.range,
@@ -304,64 +237,70 @@ impl Session {
                 },
             };
             let object = self.place_of(range.object);
-            each_word(range.offset, range.len, |offset, mask| {
-                let value = self.word(core, range.object, offset)?.load(Ordering::Acquire);
-                let (kind, len) = match mask {
-                    0xff => (Kind::Words, 8),
-                    _ => (Kind::Bytes, mask as u32),
-                };
-                pen.put(Entry { kind, object, len, offset }.pack())?;
-                pen.put(value)
-            })?;
+            let (mut at, end) = (range.offset, range.offset + range.len);
+            if at % 8 != 0 {
+                let len = (end - at).min(8 - at % 8);
+                let mask = ((0xffu16 >> (8 - len)) << (at % 8)) as u8;
+                let entry = Entry { kind: Kind::Bytes, object, len: mask as u32, offset: at & !7 };
+                record.extend([
+                    entry.pack(),
+                    self.word(core, range.object, at)?.load(Ordering::Acquire),
+                ]);
+                at += len;
+            }
+            if at < end {
+                let entry = Entry { kind: Kind::Words, object, len: (end - at) as u32, offset: at };
+                record.push(entry.pack());
+                while at < end {
+                    record.push(self.word(core, range.object, at)?.load(Ordering::Acquire));
+                    at += 8;
+                }
+            }
         }
         Ok(())
     }
 
-    fn put_bits(&self, pen: &mut Pen<'_>) -> Result<()> {
+    #[inline]
+    fn put_bits(&self, record: &mut Vec<u64>) {
         for bits in self.bits.iter().filter(|bits| bits.mask != 0) {
             let kind = if bits.set { Kind::Set } else { Kind::Clear };
             let object = self.place_of(bits.object);
-            pen.put(Entry { kind, object, len: 8, offset: bits.offset }.pack())?;
-            pen.put(bits.mask)?;
+            let entry = Entry { kind, object, len: 8, offset: bits.offset };
+            record.extend([entry.pack(), bits.mask]);
         }
-        Ok(())
     }
 
-    /// What was written; words in a row under one header.
+    /// What was written; words in a row under one header, the last of them maybe
+    /// not all of one.
     #[inline]
-    fn put_words(&self, pen: &mut Pen<'_>) -> Result<()> {
-        let words = self.shadow.words();
-        let mut i = 0;
-        while let Some(first) = words.get(i) {
-            let run = match first {
-                word if word.mask == 0 => {
-                    i += 1;
-                    continue;
-                }
-                word if word.mask != 0xff || word.guard => 1,
-                _ => words
-                    .get(i..)
-                    .unwrap_or_default()
-                    .iter()
-                    .zip(first.key..)
-                    .take_while(|(word, key)| word.key == *key && word.mask == 0xff && !word.guard)
-                    .take(1 << 10)
-                    .count(),
-            };
-            let (kind, len) = match first {
-                word if word.guard => (Kind::Guard, 8),
-                word if word.mask != 0xff => (Kind::Bytes, word.mask as u32),
-                _ => (Kind::Words, run as u32 * 8),
-            };
-            let object = self.place_of((first.key >> 27) as u32);
-            let offset = (first.key << 3) & 0x3fff_ffff;
-            pen.put(Entry { kind, object, len, offset }.pack())?;
-            for word in words.get(i..i + run).unwrap_or_default() {
-                pen.put(word.value)?;
+    fn put_words(&self, record: &mut Vec<u64>) {
+        // Where the header of an open run is, and the key that would go on with it.
+        let (mut header, mut next) = (0, u64::MAX);
+        for word in self.shadow.words() {
+            // The first bytes of a word and no others, if that.
+            let first = word.mask.count_ones();
+            let leading = !word.guard && word.mask.trailing_ones() == first && first != 0;
+            if word.key == next && leading {
+                record[header] += (first as u64) << 30;
+                record.push(word.value);
+                next = if first == 8 { word.key + 1 } else { u64::MAX };
+            } else if word.mask != 0 {
+                let (kind, len) = match word {
+                    word if word.guard => (Kind::Guard, 8),
+                    _ if leading => (Kind::Words, first),
+                    word => (Kind::Bytes, word.mask as u32),
+                };
+                let object = self.place_of((word.key >> 27) as u32);
+                let offset = (word.key << 3) & 0x3fff_ffff;
+                header = record.len();
+                record.extend([Entry { kind, object, len, offset }.pack(), word.value]);
+                next = if leading && first == 8 { word.key + 1 } else { u64::MAX };
             }
-            i += run;
+            // A longer run would not fit into the header's length.
+            if record.len() - header > 1 << 14 {
+                next = u64::MAX;
+            }
         }
-        Ok(())
     }
 
     /// Does what was committed, in place. A place that is gone by now, because

@@ -2,20 +2,21 @@
 //! The places that the entries of a log are about: finding the objects they lie
 //! in, sending what was stored there on its way, and storing it again.
 
-use std::{
-    collections::HashMap,
-    sync::atomic::{AtomicU64, Ordering, fence},
-};
+use std::sync::atomic::{AtomicU64, Ordering, fence};
 
 use twz_abi::{
     ObjectId, Rights,
-    log::{Entry, GUARD_MOVING, Kind, RECORD_WORDS, place_of},
+    log::{Entry, GUARD_MOVING, Kind, PLACES, RECORD_WORDS, place_of},
 };
 
 use super::{commit::killable, log::Log, range::each_word};
 use crate::{
     error::{Error, Result},
-    raw::{persist::Method, translate::Translation, words::store_bytes},
+    raw::{
+        persist::{LINE, Method},
+        translate::Translation,
+        words::store_bytes,
+    },
     slots::Hold,
     space::Core,
 };
@@ -32,12 +33,19 @@ struct Home {
 pub(super) struct Homes<'a> {
     core: &'a Core,
     log: &'a Log,
-    known: HashMap<u32, Option<Home>>,
+    /// By place; `None` where it was not asked for yet.
+    known: Vec<Option<Option<Home>>>,
+    /// Lines that were flushed, by a hash: once each is enough, and to flush one
+    /// again takes as long as to fetch it.
+    flushed: Vec<usize>,
 }
+
+/// Lines that are kept in mind.
+const LINES: usize = 1 << 12;
 
 impl Drop for Homes<'_> {
     fn drop(&mut self) {
-        for home in self.known.values().flatten() {
+        for home in self.known.iter().flatten().flatten() {
             self.core.unpin(home.slot);
         }
     }
@@ -45,16 +53,18 @@ impl Drop for Homes<'_> {
 
 impl<'a> Homes<'a> {
     pub fn new(core: &'a Core, log: &'a Log) -> Self {
-        Self { core, log, known: HashMap::new() }
+        Self { core, log, known: vec![None; PLACES as usize], flushed: Vec::new() }
     }
 
     /// The object at a place of the table, if there is one that says so too.
     fn home(&mut self, place: u32) -> Result<Option<Home>> {
-        if let Some(known) = self.known.get(&place) {
+        if let Some(Some(known)) = self.known.get(place as usize) {
             return Ok(*known);
         }
         let found = self.look_up(place)?;
-        self.known.insert(place, found);
+        if let Some(known) = self.known.get_mut(place as usize) {
+            *known = Some(found);
+        }
         Ok(found)
     }
 
@@ -132,14 +142,30 @@ impl<'a> Homes<'a> {
                     return Ok(());
                 }
             }
-            method.flush(home.own.base() + entry.offset as usize, len as usize)
+            let start = home.own.base() + entry.offset as usize;
+            for line in (start / LINE..=(start + len as usize - 1) / LINE).map(|n| n * LINE) {
+                if self.first_time(line) {
+                    method.flush(line, LINE)?;
+                }
+            }
+            Ok(())
         })
+    }
+
+    fn first_time(&mut self, line: usize) -> bool {
+        if self.flushed.is_empty() {
+            self.flushed.resize(LINES, 0);
+        }
+        match self.flushed.get_mut((line / LINE).wrapping_mul(0x9e37_79b1) >> 7 & (LINES - 1)) {
+            Some(known) => std::mem::replace(known, line) != line,
+            None => true,
+        }
     }
 
     /// After all were flushed: pages go back an object at a time.
     pub fn finish(&mut self) -> Result<()> {
         if self.core.method() == Method::Msync {
-            for home in self.known.values().flatten() {
+            for home in self.known.iter().flatten().flatten() {
                 self.core.backend().sync(home.id)?;
             }
         }
@@ -170,7 +196,11 @@ impl<'a> Homes<'a> {
                     Kind::Set => drop(home.fetch_or(value, Ordering::SeqCst)),
                     Kind::Clear => drop(home.fetch_and(!value, Ordering::SeqCst)),
                     Kind::Bytes => store_bytes(home, value, entry.len as u8),
-                    _ => home.store(value, Ordering::Relaxed),
+                    // The last word may not be meant as a whole.
+                    _ => match (entry.len as u64).saturating_sub(8 * i) {
+                        left @ 1..8 => store_bytes(home, value, 0xff >> (8 - left)),
+                        _ => home.store(value, Ordering::Relaxed),
+                    },
                 }
             }
             Ok(())

@@ -16,6 +16,7 @@ use crate::{
     raw::children,
     slots::Hold,
     space::{Core, Space},
+    tx::no_slot,
 };
 
 /// Looks at the word before going to sleep.
@@ -43,7 +44,7 @@ impl Core {
     /// Whether a thread has the lock of a mapped slot's object.
     #[inline]
     pub(crate) fn has_lock(&self, slot: u32, me: Owner) -> Result<bool> {
-        let word = self.lock_words(slot)?.first().ok_or(Error::NoSlot)?;
+        let word = self.lock_words(slot)?.first().ok_or_else(no_slot)?;
         Ok(Owner(word.load(Ordering::Relaxed)).alone() == me)
     }
 
@@ -168,18 +169,13 @@ impl Held {
         held.locked = core.lock_slot(slot, me, Patience::Endless)?;
         Ok(held)
     }
-
-    /// The slot it is held through, and by whom.
-    pub(crate) fn parts(&self) -> (u32, Owner) {
-        (self.slot, self.me)
-    }
 }
 
 impl Drop for Held {
     fn drop(&mut self) {
         let core = self.space.core();
         // What a forked child has is a copy: the lock is its parent's.
-        if self.locked && self.forks == children::forks() {
+        if self.locked && self.forks == children::forks() && !super::commit::is_dead() {
             core.unlock_slot(self.slot, self.me);
         }
         core.unpin(self.slot);

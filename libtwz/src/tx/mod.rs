@@ -29,16 +29,17 @@
 //! Who comes to it when the owner is dead: [`recover`]. What is written when:
 //! [`commit`]. What survives what: `DURABILITY.md`.
 
-mod commit;
+pub(crate) mod commit;
 mod homes;
 pub(crate) mod lock;
 mod log;
 mod owner;
 mod pool;
 pub(crate) mod range;
+mod record;
 mod recover;
 pub(crate) mod session;
-mod shadow;
+pub(crate) mod shadow;
 #[cfg(test)]
 mod tests;
 mod values;
@@ -49,12 +50,12 @@ use lock::Patience;
 pub(crate) use log::Log;
 pub(crate) use owner::{Identity, process_object};
 pub use pool::Durability;
-pub(crate) use pool::{Idle, Shared, how_durable, next_key, session_of};
+pub(crate) use pool::{Idle, Shared, how_durable, next_key, session_if_active, session_of};
 use session::Session;
 
 use crate::{
     Object, Writer,
-    error::Result,
+    error::{Error, Result},
     object::Member,
     space::{Core, Space},
 };
@@ -81,6 +82,7 @@ impl Drop for Open<'_> {
         // Borrowed only while a panic unwinds out of the library itself.
         if let Ok(mut session) = self.session.try_borrow_mut()
             && session.active
+            && !commit::is_dead()
         {
             // What cannot be put back now, recovery will: the log stays open, and
             // the locks stay with it.
@@ -226,11 +228,26 @@ impl Inner<'_, '_> {
 impl Drop for Inner<'_, '_> {
     fn drop(&mut self) {
         if let (Some(mark), Ok(mut session)) = (self.mark.take(), self.tx.session.try_borrow_mut())
+            && !commit::is_dead()
         {
             // The whole of it is undone if this cannot be.
             let _ = session.go_back(self.tx.core(), mark);
         }
     }
 }
+
+// Made only when they are needed: an error is not for nothing to make and drop.
+
+#[cold]
+pub(crate) fn no_slot() -> Error {
+    Error::NoSlot
+}
+
+#[cold]
+pub(crate) fn not_in_object() -> Error {
+    Error::NotInObject
+}
+
+pub(crate) use values::mask_of;
 
 pub(crate) type SessionCell = Rc<RefCell<Session>>;

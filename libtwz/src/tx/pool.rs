@@ -116,6 +116,16 @@ pub(crate) fn session_of(space: &Space) -> Result<Shared> {
     }
 }
 
+/// The same, if it is in a transaction.
+pub(crate) fn session_if_active(core: &Core) -> Option<Shared> {
+    let found = SESSIONS.try_with(|sessions| {
+        let sessions = sessions.borrow();
+        let mine = sessions.0.iter().find(|mine| mine.key == core.key)?;
+        mine.session.try_borrow().ok()?.active.then(|| mine.session.clone())
+    });
+    found.ok().flatten()
+}
+
 #[cold]
 fn new_session(space: &Space, me: Owner) -> Result<Shared> {
     let core = space.core();

@@ -26,6 +26,12 @@ use crate::{
     space::Core,
 };
 
+/// What a killed process does not do.
+#[cfg(test)]
+pub(super) fn not_recovering() {
+    RECOVERING.set(false);
+}
+
 /// The thread that a log's owner names while it recovers it.
 const RECOVERER: u64 = 1 << 12;
 const PAUSE: Duration = Duration::from_micros(200);

@@ -20,6 +20,7 @@ use crate::{
     error::{Error, Result},
     raw::{translate::Translation, words::store_bytes},
     space::Core,
+    tx::{no_slot, not_in_object},
 };
 
 /// Places of the table that are left for one transaction at least.
@@ -100,6 +101,8 @@ pub(crate) struct Session {
     pub freed: Vec<Freed>,
     /// Runs of chunks that were taken: object, first, how many.
     pub runs: Vec<(u32, u32, u32)>,
+    /// The record, as it is put together.
+    pub record: Vec<u64>,
     depth: u32,
     /// How much was recorded, and how many blocks were new, when the innermost
     /// transaction began.
@@ -134,6 +137,7 @@ impl Session {
             bits: Vec::new(),
             freed: Vec::new(),
             runs: Vec::new(),
+            record: Vec::new(),
             depth: 0,
             inner: (0, 0),
             hints: Vec::new(),
@@ -185,27 +189,31 @@ impl Session {
         }
     }
 
-    /// The number of an object that takes part.
-    #[inline]
-    pub fn number_of(&self, slot: u32, id: impl FnOnce() -> ObjectId) -> Option<u32> {
-        if let Some(at) = self.joined.iter().position(|joined| joined.slot == slot) {
-            return Some(at as u32);
-        }
-        if self.joined.is_empty() {
-            return None;
-        }
-        let id = id();
-        self.joined.iter().position(|joined| joined.id == id).map(|at| at as u32)
-    }
-
     /// Has the object in a slot take part, locked by this thread; with `lock`,
     /// it is locked here, and given back at the end. The first one is waited
     /// for; later ones only so long that two transactions cannot wait for each
     /// other for ever.
+    #[inline]
     pub fn join(&mut self, core: &Core, slot: u32, lock: bool, patience: Patience) -> Result<u32> {
-        let info = core.arena().info(slot).ok_or(Error::NoSlot)?;
-        if let Some(number) = self.number_of(slot, || info.id()) {
-            return Ok(number);
+        match self.joined.iter().position(|joined| joined.slot == slot) {
+            Some(at) => Ok(at as u32),
+            None => self.join_new(core, slot, lock, patience),
+        }
+    }
+
+    /// The number of the object in a slot, if it takes part.
+    pub fn number_of(&self, core: &Core, slot: u32) -> Option<u32> {
+        let id = core.arena().info(slot)?.id();
+        let same = |joined: &Joined| joined.slot == slot || joined.id == id;
+        self.joined.iter().position(same).map(|at| at as u32)
+    }
+
+    fn join_new(&mut self, core: &Core, slot: u32, lock: bool, patience: Patience) -> Result<u32> {
+        let info = core.arena().info(slot).ok_or_else(no_slot)?;
+        // Mapped in another slot, with other rights.
+        let id = info.id();
+        if let Some(at) = self.joined.iter().position(|joined| joined.id == id) {
+            return Ok(at as u32);
         }
         let mut own = core.own(slot)?;
         if !own.writable() && core.try_widen(slot) {
@@ -229,7 +237,7 @@ impl Session {
     /// An object that takes part.
     #[inline]
     pub fn object(&self, number: u32) -> Result<&Joined> {
-        self.joined.get(number as usize).ok_or(Error::NotInObject)
+        self.joined.get(number as usize).ok_or_else(not_in_object)
     }
 
     /// Its place in the table, so that entries can be about it.

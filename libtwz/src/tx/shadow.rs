@@ -7,7 +7,7 @@ const FEW: usize = 12;
 
 /// One word to be written.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Word {
+pub(crate) struct Word {
     /// The object's number in the transaction << 27 | the word's number in its slot.
     pub key: u64,
     /// What it is to be, as far as `mask` goes.
@@ -33,13 +33,15 @@ pub(crate) struct Shadow {
     /// Where each key's entry is, +1; open addressing.
     table: Vec<u32>,
     indexed: usize,
+    /// No key is this or above: what is written in order is not looked for.
+    end: u64,
     journal: Vec<Was>,
     journaling: bool,
 }
 
 /// A point that an inner transaction goes back to.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Mark {
+pub(crate) struct Mark {
     words: usize,
     journal: usize,
     journaling: bool,
@@ -47,7 +49,7 @@ pub(super) struct Mark {
 
 /// The key of a word.
 #[inline(always)]
-pub(super) fn key_of(object: u32, offset: u64) -> u64 {
+pub(crate) fn key_of(object: u32, offset: u64) -> u64 {
     (object as u64) << 27 | offset >> 3
 }
 
@@ -69,6 +71,7 @@ impl Shadow {
             self.indexed = 0;
         }
         self.words.clear();
+        self.end = 0;
         self.journal.clear();
         self.journaling = false;
     }
@@ -107,6 +110,9 @@ impl Shadow {
 
     #[inline]
     fn position(&mut self, key: u64) -> Option<usize> {
+        if key >= self.end {
+            return None;
+        }
         if self.words.len() <= FEW {
             return self.words.iter().position(|word| word.key == key);
         }
@@ -122,9 +128,6 @@ impl Shadow {
     /// What is to be written to a word, if anything.
     #[inline]
     pub fn find(&mut self, key: u64) -> Option<Word> {
-        if self.words.is_empty() {
-            return None;
-        }
         self.position(key).map(|at| self.words[at])
     }
 
@@ -143,7 +146,10 @@ impl Shadow {
                 word.mask |= mask;
                 word.guard |= guard;
             }
-            None => self.words.push(Word { key, value, mask, guard }),
+            None => {
+                self.end = self.end.max(key + 1);
+                self.words.push(Word { key, value, mask, guard });
+            }
         }
     }
 

@@ -8,6 +8,7 @@ use super::{
     Tx,
     range::{Range, each_word},
     session::Session,
+    shadow::key_of,
 };
 use crate::{
     Field, Global, Object, Persist, Ptr,
@@ -17,6 +18,7 @@ use crate::{
         object::{self as memory, place},
         value::{put_together, take_apart, unit_of},
     },
+    tx::not_in_object,
 };
 
 /// Which bytes of its word a unit at `offset` is.
@@ -24,7 +26,7 @@ use crate::{
 pub(crate) fn mask_of(offset: u64, unit: u64) -> u8 {
     match unit {
         8 => 0xff,
-        _ => ((1u16 << unit) - 1 << (offset & 7)) as u8,
+        _ => (((1u16 << unit) - 1) << (offset & 7)) as u8,
     }
 }
 
@@ -35,7 +37,7 @@ impl Tx<'_> {
     fn locate<A: ?Sized>(&self, session: &mut Session, at: &A) -> Result<(u32, u64)> {
         let address = (&raw const *at).cast::<u8>() as usize;
         let arena = self.core().arena();
-        let slot = arena.slot_of(address).ok_or(Error::NotInObject)?;
+        let slot = arena.slot_of(address).ok_or_else(not_in_object)?;
         Ok((self.join(session, slot)?, (address - arena.address(slot)) as u64))
     }
 
@@ -104,12 +106,22 @@ impl Tx<'_> {
         let offset = at.saturating_add(DATA_START);
         let len = bytes.len() as u64;
         session.check_range(self.core(), Range { object: number, offset, len })?;
+        session.take_part(self.core(), number)?;
+        let plain = session.recorded.is_empty() && session.fresh.is_empty();
         each_word(offset, len, |word, mask| {
-            let mut value = [0u8; 8];
-            for (i, byte) in value.iter_mut().enumerate().filter(|(i, _)| mask & 1 << i != 0) {
-                *byte = bytes[(word + i as u64 - offset) as usize];
+            let whole = bytes.get(word.wrapping_sub(offset) as usize..);
+            let value = match whole.and_then(<[u8]>::first_chunk) {
+                Some(whole) if mask == 0xff => u64::from_le_bytes(*whole),
+                _ => (0..8).filter(|i| mask & 1 << i != 0).fold(0, |value, i| {
+                    let byte = bytes.get((word + i - offset) as usize).copied();
+                    value | (byte.unwrap_or_default() as u64) << (8 * i)
+                }),
+            };
+            match plain {
+                true => session.shadow.write(key_of(number, word), value, mask, false),
+                false => session.write(self.core(), number, word, value, mask)?,
             }
-            session.write(self.core(), number, word, u64::from_le_bytes(value), mask)
+            Ok(())
         })
     }
 

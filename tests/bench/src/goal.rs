@@ -43,7 +43,7 @@ impl Goal {
 
 /// The goals of a record; most peers are there for comparison only.
 pub fn of(record: &Record) -> &'static [Goal] {
-    if record.unit == "instructions" {
+    if matches!(record.unit.as_str(), "instructions" | "lines") {
         return &[];
     }
     match (record.bench.as_str(), record.case.as_str(), record.peer.as_str()) {
@@ -56,6 +56,12 @@ pub fn of(record: &Record) -> &'static [Goal] {
         ("ptr", "first_use", "raw") => &[Value(20.0), SecondMore(12.0)],
         ("ptr", "store", "raw") => &[Value(5.0)],
         ("ptr", "size", "pmemobj") => &[Value(8.0)],
+        ("tx", "two_words", "pmemobj") => &[Ratio(0.35), SecondRatio(0.55)],
+        ("tx", "hundred_bytes", "pmemobj") => &[Ratio(0.6)],
+        ("tx", "alloc_free", "pmemobj") => &[Ratio(0.35)],
+        ("tx", "hashmap_insert", "pmemobj") => &[Ratio(0.5)],
+        ("tx", "recovery_1m", "self_1k") => &[Ratio(1.2)],
+        ("tx", _, "pmemobj") if record.unit == "fences" => &[Ratio(0.99)],
         ("space", "pool_open_1m", "self_1k") => &[Value(1e9)],
         ("space", _, "self_1k") => &[Ratio(1.5)],
         _ => &[],

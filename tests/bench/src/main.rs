@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! The race: `twz-bench [ptr|space]`, both without an argument.
+//! The race: `twz-bench [ptr|space|tx]`, all without an argument.
 //!
 //! Each bench is one module here and writes one report, `target/bench/NAME.json`
 //! ([`report`]). Subject and peers take turns ([`race`]), every answer is
@@ -14,6 +14,7 @@ mod ptr;
 mod race;
 mod report;
 mod space;
+mod tx;
 
 use std::process::ExitCode;
 
@@ -22,7 +23,7 @@ use error::Failed;
 /// A bench: its name on the command line, and what runs it.
 type Bench = (&'static str, fn() -> Result<Vec<report::Record>, Failed>);
 
-const BENCHES: [Bench; 2] = [("ptr", ptr::run), ("space", space::run)];
+const BENCHES: [Bench; 3] = [("ptr", ptr::run), ("space", space::run), ("tx", tx::run)];
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -34,10 +35,10 @@ fn main() -> ExitCode {
         [name] => match BENCHES.iter().find(|(known, _)| *known == name) {
             Some(bench) => machine::describe().and_then(|()| run(bench)),
             None => {
-                Err(Failed::new(format!("there is no bench '{name}'; there are ptr and space")))
+                Err(Failed::new(format!("there is no bench '{name}'; there are ptr, space and tx")))
             }
         },
-        _ => Err(Failed::new("twz-bench [ptr|space]")),
+        _ => Err(Failed::new("twz-bench [ptr|space|tx]")),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

@@ -36,7 +36,10 @@ impl InFile {
     fn make(path: PathBuf, count: usize) -> Result<Self, Failed> {
         let size = ((count + SPARE) * EACH + (16 << 20)).next_multiple_of(4096) as u64;
         let records = Some((count + count / 50 + SPARE) as u64);
-        ImagePool::format(&path, &ImageOptions { size, records, label: "bench".into(), force: false })?;
+        ImagePool::format(
+            &path,
+            &ImageOptions { size, records, label: "bench".into(), force: false },
+        )?;
         let pool = Some(ImagePool::open_unsynced(&path)?);
         Ok(Self { path, pool })
     }
