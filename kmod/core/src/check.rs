@@ -26,7 +26,7 @@ use zerocopy::{FromZeros as _, IntoBytes as _};
 use crate::{
     error::{Result, StoreError},
     geometry::Geometry,
-    journal::{self, Journal},
+    journal::Journal,
     media::{Media, MediaError},
     recover,
     store::{Mode, Store},
@@ -86,8 +86,7 @@ pub fn repair<M: Media>(
     walk.superblocks()?;
     walk.replay()?;
     let summary = walk.everything()?;
-    media.fence()?;
-    // Opening finishes what was deleted.
+    // Opening fences before all else, and finishes what was deleted.
     Store::open(media, Mode::ReadWrite)?;
     Ok(summary)
 }
@@ -180,7 +179,8 @@ impl<'a, M: Media> Checker<'a, M> {
     }
 
     /// Replays the journal, and then empties it: nothing of it may be replayed
-    /// over what is mended.
+    /// over what is mended. A cut may leave the newest record, which then takes
+    /// back some of what was mended, as the cut itself may: no fence is needed.
     fn replay(&mut self) -> Result<()> {
         self.journal()?;
         match recover::replay(&mut self.store.media, &self.store.geo) {
@@ -188,11 +188,7 @@ impl<'a, M: Media> Checker<'a, M> {
             Err(why) => self.tell(Problem::Journal { why }),
             Ok(_) => {}
         }
-        for slot in 0..2 {
-            let at = self.store.geo.slot_at(slot);
-            self.put(at, &[0; journal::HEADER as usize])?;
-        }
-        Ok(self.store.media.fence()?)
+        recover::empty(&mut self.store.media, &self.store.geo)
     }
 
     /// Reads the counters, or guesses the one that the walk starts from.

@@ -255,6 +255,18 @@ pub(crate) fn replay<M: Media>(m: &mut M, geo: &Geometry, held: Held) -> Result<
     Ok(())
 }
 
+/// Makes the header of a slot zeros, so that nothing can make a record of what
+/// is there. One that is zeros is flushed all the same: they may be those of
+/// somebody who was killed before they were durable.
+pub(crate) fn destroy<M: Media>(m: &mut M, geo: &Geometry, slot: u64) -> Result<()> {
+    let (at, mut header) = (geo.slot_at(slot), [0; HEADER as usize]);
+    m.read(at, &mut header)?;
+    if header.iter().any(|&b| b != 0) {
+        m.write(at, &[0; HEADER as usize])?;
+    }
+    Ok(m.flush(at, HEADER)?)
+}
+
 /// Whether every entry can be followed; nothing is replayed otherwise.
 pub(crate) fn verify<M: Media>(m: &M, geo: &Geometry, held: Held) -> Result<()> {
     let mut entries = Entries::new(geo, held);

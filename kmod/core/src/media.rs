@@ -64,6 +64,7 @@ pub trait Media {
     }
 }
 
+// Who follows what a store does by where it is called from is not led here.
 impl<M: Media + ?Sized> Media for &mut M {
     fn len(&self) -> u64 {
         (**self).len()
@@ -71,18 +72,23 @@ impl<M: Media + ?Sized> Media for &mut M {
     fn read(&self, at: u64, into: &mut [u8]) -> Result<(), MediaError> {
         (**self).read(at, into)
     }
+    #[track_caller]
     fn write(&mut self, at: u64, from: &[u8]) -> Result<(), MediaError> {
         (**self).write(at, from)
     }
+    #[track_caller]
     fn flush(&mut self, at: u64, len: u64) -> Result<(), MediaError> {
         (**self).flush(at, len)
     }
+    #[track_caller]
     fn fence(&mut self) -> Result<(), MediaError> {
         (**self).fence()
     }
+    #[track_caller]
     fn zero(&mut self, at: u64, len: u64) -> Result<(), MediaError> {
         (**self).zero(at, len)
     }
+    #[track_caller]
     fn compare_exchange(&mut self, at: u64, old: u64, new: u64) -> Result<u64, MediaError> {
         (**self).compare_exchange(at, old, new)
     }

@@ -19,16 +19,40 @@ use crate::{
 const RECORDS: usize = 4;
 
 /// Replays what the journal holds, and returns the newest of it.
+///
+/// Wherever this is cut, and however often, it can be done again: until its
+/// first fence nothing is in place that was not, and what it destroys of the
+/// journal was not valid before, nor is it with some of its header zeroed.
 pub(crate) fn replay<M: Media>(media: &mut M, geo: &Geometry) -> Result<Option<Held>> {
     let pending = journal::pending(media, geo)?;
     for held in pending.into_iter().flatten() {
         journal::verify(media, geo, held)?;
     }
+    for slot in 0..2 {
+        match pending.into_iter().flatten().find(|held| held.sequence & 1 == slot) {
+            // Its writer may have been killed before it was durable, and nothing
+            // of it may be in place before it is.
+            Some(held) => media.flush(geo.slot_at(slot), journal::HEADER + held.len)?,
+            // A torn record lacks words that the next one in its slot may have.
+            None => journal::destroy(media, geo, slot)?,
+        }
+    }
+    media.fence()?;
     for held in pending.into_iter().flatten() {
         journal::replay(media, geo, held)?;
     }
     media.fence()?;
     Ok(newest(pending))
+}
+
+/// Empties the journal, which was replayed or cannot be. The next fence makes
+/// that so; should a cut leave the newest record valid, then it is alone.
+pub(crate) fn empty<M: Media>(media: &mut M, geo: &Geometry) -> Result<()> {
+    let last = newest(journal::pending(media, geo)?).map_or(1, |held| held.sequence & 1);
+    journal::destroy(media, geo, 1 - last)?;
+    // An older record alone would take back what the newest did.
+    media.fence()?;
+    journal::destroy(media, geo, last)
 }
 
 /// Refuses a store whose newest transaction is not wholly in place.

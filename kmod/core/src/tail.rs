@@ -190,16 +190,18 @@ impl<M: Media> Store<M> {
         })
     }
 
-    /// Replaces one word that programs write too, as an atomic.
+    /// Replaces one word that programs write too, as an atomic. One that is right
+    /// already is flushed all the same: whoever wrote it, a program or who was
+    /// killed in this place, need not have made it durable.
     fn put_atomic(&mut self, at: u64, new: impl Fn(u64) -> u64) -> Result<()> {
         let mut old = self.word_on_media(at)?;
         // Whoever else writes the word can make this go round, not for ever.
         for _ in 0..64 {
-            if new(old) == old {
-                return Ok(());
+            let mut found = old;
+            if new(old) != old {
+                found = self.media.compare_exchange(at, old, new(old))?;
+                self.changes = self.changes.wrapping_add(1);
             }
-            let found = self.media.compare_exchange(at, old, new(old))?;
-            self.changes = self.changes.wrapping_add(1);
             // The next transaction takes away the one that recovery would mend
             // this word by, so it must be durable by then.
             self.txn.fresh = true;

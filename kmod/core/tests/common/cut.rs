@@ -141,6 +141,12 @@ pub fn cut_everywhere(name: &str, promise: Promise, setup: Op, op: Op) {
         assert_eq!(result.is_ok(), limit >= total, "{name} cut at {limit} of {total}");
         let what = format!("{name} killed at {limit} of {total}");
         judge(&what, promise, &before, &after, recover(&mut media.visible.clone(), &what));
+        // The power fails when the next program recovers what the kill left.
+        let mut again = media.clone();
+        again.limit = again.done + random.below(80);
+        let _ = Store::open(&mut again, Mode::ReadWrite).map(Store::into_media);
+        let what = format!("{what}, then without power in recovery");
+        judge(&what, promise, &before, &after, recover(&mut again.cut(&mut random), &what));
         for n in 0..each {
             let what = format!("{name} without power at {limit} of {total}, try {n}");
             let mut image = media.cut(&mut random);

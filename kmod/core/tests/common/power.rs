@@ -70,6 +70,22 @@ impl Power {
         image
     }
 
+    /// What a power cut now leaves if of all that is not durable just the words
+    /// survive that `keep` says, as they are now.
+    pub fn cut_to(&self, keep: impl Fn(usize) -> bool) -> Vec<u8> {
+        let mut image = self.durable.clone();
+        for &word in self.pending.keys().filter(|&&word| keep(word)) {
+            let bytes = word * 8..word * 8 + 8;
+            image[bytes.clone()].copy_from_slice(&self.visible[bytes]);
+        }
+        image
+    }
+
+    /// The words that a power cut now could lose.
+    pub fn at_stake(&self) -> Vec<usize> {
+        self.pending.keys().copied().collect()
+    }
+
     /// Whether a power cut could lose anything now.
     pub fn is_settled(&self) -> bool {
         self.pending.is_empty()
