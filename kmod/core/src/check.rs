@@ -16,7 +16,8 @@
 //! record that fails its checksum (its object is lost, its pages are freed), a
 //! map word that is no map word or points to a page of another kind (it becomes
 //! a hole), one of two objects with the same id, a name entry that fails its
-//! checksum or has no object. What it leaves: two bad superblocks, a lost root
+//! checksum or has no object, an object's place in a log (a transaction that was
+//! cut off in it is not finished). What it leaves: two bad superblocks, a lost root
 //! directory, an object whose id is not its identity's (it is refused on use),
 //! FOT entries (they are the program's), directories nobody names.
 

@@ -64,7 +64,7 @@ pub trait Media {
     }
 }
 
-// Who follows what a store does by where it is called from is not led here.
+// Who asks a medium where it is called from is told who called this.
 impl<M: Media + ?Sized> Media for &mut M {
     fn len(&self) -> u64 {
         (**self).len()

@@ -59,6 +59,22 @@ fn all_that_follows_from_the_records_is_made_anew() {
 }
 
 #[test]
+fn a_flipped_place_in_a_log_is_found_and_mended() {
+    let (good, _) = furnished();
+    let magic = twz_abi::meta::META_MAGIC.to_le_bytes();
+    let meta = good.chunks(512).position(|part| part.starts_with(&magic)).unwrap() * 512;
+    for bit in 0..64 {
+        let mut bytes = good.clone();
+        bytes[meta + 184 + bit / 8] ^= 1 << (bit % 8);
+        let found = problems(&mut bytes);
+        assert!(matches!(found[..], [Problem::Meta { .. }]), "{bit}: {found:?}");
+        mend(&mut bytes).unwrap();
+        assert_clean(&mut bytes);
+        assert_whole(&mut bytes, 1..5);
+    }
+}
+
+#[test]
 fn a_lost_record_takes_only_its_object_along() {
     let (mut bytes, geo) = furnished();
     bytes[(geo.records_page * PAGE) as usize + 2 * 256 + 17] ^= 4;

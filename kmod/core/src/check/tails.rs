@@ -59,7 +59,7 @@ impl<M: Media> Checker<'_, M> {
         let what = if sealed(&meta) != sealed(&good) {
             "it is another object's, or damaged"
         } else if meta.check().is_err() {
-            "a size, bounds or heap that cannot be"
+            "a size, bounds, heap or log that cannot be"
         } else if meta.size != record.size {
             "its size is not the object's"
         } else if (bounds.data_pages as u64) < pages_for(record.size) {
@@ -75,6 +75,10 @@ impl<M: Media> Checker<'_, M> {
         (mended.lock, mended.log, mended.log_place) = (meta.lock, meta.log, meta.log_place);
         let fot_pages = self.store.fot_pages(record)? as u32;
         mended.bounds = Bounds { fot_pages, ..Bounds::unpack(good.bounds) }.pack();
+        if mended.check_log().is_err() {
+            // It takes part in no log then, and what one has for it is passed over.
+            mended.log_place = 0;
+        }
         if mended.check().is_err() {
             mended.heap = 0;
         }
