@@ -108,7 +108,7 @@ impl Session {
                 created: geometry.created,
                 format_version: FORMAT_VERSION,
                 read_only: state.read_only as u32,
-                objects: now.objects,
+                objects: now.objects.saturating_sub(now.directories),
                 records: now.records,
                 unused_records: now.unused_records,
                 pages: now.pages,

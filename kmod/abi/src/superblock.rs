@@ -96,7 +96,7 @@ layout!(Superblock, 4096, 8, {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
 #[repr(C)]
 pub struct PoolState {
-    /// Objects that exist.
+    /// Objects that exist, directories among them.
     pub objects: u64,
     /// Pages that are free.
     pub free_pages: u64,
@@ -106,8 +106,10 @@ pub struct PoolState {
     pub free_record: u32,
     /// First of the list of records being deleted, plus 1; 0 if there is none.
     pub dying_record: u32,
+    /// Directories that exist, the root directory among them.
+    pub directories: u64,
     /// Zero.
-    pub reserved: [u8; 24],
+    pub reserved: [u8; 16],
     /// Zero.
     pub reserved1: u32,
     /// CRC-32 of all the bytes before it.
@@ -115,7 +117,7 @@ pub struct PoolState {
 }
 layout!(PoolState, 64, 8, {
     objects: 0, free_pages: 8, unused_record: 16, free_record: 24, dying_record: 28,
-    reserved: 32, reserved1: 56, checksum: 60,
+    directories: 32, reserved: 40, reserved1: 56, checksum: 60,
 });
 
 /// The control page of a directory pool, at byte 8192 of its pool file, which
@@ -145,7 +147,7 @@ impl PoolState {
         if stored != computed {
             return Err(FormatError::Checksum { what: "pool state", stored, computed });
         }
-        if self.reserved != [0; 24] || self.reserved1 != 0 {
+        if self.reserved != [0; 16] || self.reserved1 != 0 {
             return Err(FormatError::Reserved { what: "pool state" });
         }
         Ok(())

@@ -45,7 +45,7 @@ mod tails;
 pub use problem::Problem;
 pub use scratch::scratch_needed;
 
-use scratch::Scratch;
+use scratch::{flags, Scratch};
 
 /// What a walk saw.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -210,6 +210,7 @@ impl<'a, M: Media> Checker<'a, M> {
         let (state, counted) = (self.store.state, self.counted()?);
         for (what, stored, counted) in [
             ("objects", state.objects, counted.objects),
+            ("directories", state.directories, counted.directories),
             ("free pages", state.free_pages, counted.free_pages),
         ] {
             if stored != counted {
@@ -224,7 +225,8 @@ impl<'a, M: Media> Checker<'a, M> {
 
     fn counted(&mut self) -> Result<PoolState> {
         let mut state = self.store.state;
-        state.objects = self.live_records();
+        state.objects = self.records_with(flags::LIVE);
+        state.directories = self.records_with(flags::DIRECTORY);
         state.free_pages = 0;
         for page in self.store.geo.data_page..self.store.geo.pages {
             state.free_pages += (self.scratch.page(page) == 0) as u64;

@@ -222,6 +222,7 @@ fn write_root<M: Media>(
     media.write(geo.head_at(head_of(geo, record.id)), &1u32.to_le_bytes())?;
     let mut state = PoolState::new_zeroed();
     (state.objects, state.free_pages, state.unused_record) = (1, free_pages, 1);
+    state.directories = 1;
     state.checksum = state.compute_checksum();
     media.write(geo.state_at(), state.as_bytes())?;
     Ok(())

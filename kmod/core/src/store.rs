@@ -43,6 +43,8 @@ pub enum Mode {
 pub struct Info {
     /// Objects that exist, directories among them.
     pub objects: u64,
+    /// Directories that exist, the root directory among them.
+    pub directories: u64,
     /// Records there are; each object takes one.
     pub records: u64,
     /// Records that no object has ever had.
@@ -174,6 +176,7 @@ impl<M: Media> Store<M> {
     pub fn info(&self) -> Result<Info> {
         Ok(Info {
             objects: self.state.objects,
+            directories: self.state.directories,
             records: self.geo.records,
             unused_records: self.geo.records - self.state.unused_record,
             pages: self.geo.pages,
@@ -207,6 +210,7 @@ impl<M: Media> Store<M> {
         let list = |n: u32| n as u64 <= state.unused_record;
         if state.unused_record > geo.records
             || state.objects > state.unused_record
+            || state.directories > state.objects
             || state.free_pages > geo.pages - geo.data_page
             || !list(state.free_record)
             || !list(state.dying_record)

@@ -7,6 +7,7 @@
 //! record is read at once: where memory is far away, its lines come together.
 
 use twz_abi::{
+    meta::kind,
     record::{state, RECORD_SIZE},
     ObjectId, ObjectRecord,
 };
@@ -122,6 +123,8 @@ impl<M: Media> Store<M> {
         self.set_half(head, r.0 + 1)?;
         self.put_record(r, &record)?;
         self.state.objects = self.state.objects.saturating_add(1);
+        let directory = (record.kind == kind::NAMES) as u64;
+        self.state.directories = self.state.directories.saturating_add(directory);
         Ok(r)
     }
 
@@ -141,6 +144,8 @@ impl<M: Media> Store<M> {
         }
         self.put_dying(r, record)?;
         self.state.objects = self.state.objects.saturating_sub(1);
+        let directory = (record.kind == kind::NAMES) as u64;
+        self.state.directories = self.state.directories.saturating_sub(directory);
         Ok(())
     }
 

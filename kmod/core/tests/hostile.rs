@@ -217,7 +217,8 @@ fn lie_somewhere(bytes: &mut [u8], geo: &Geometry, random: &mut Random) {
             r.checksum = r.compute_checksum();
         }),
         1 => lie::<PoolState>(bytes, geo.state_page * PAGE, |s| {
-            match random.below(5) {
+            match random.below(6) {
+                5 => s.directories = number(random),
                 0 => s.objects = number(random),
                 1 => s.free_pages = number(random),
                 2 => s.unused_record = random.below(40),

@@ -4,10 +4,11 @@
 mod common;
 
 use common::{power::Power, *};
-use twz_abi::{DATA_START, PAGE, SLOT_PAGES};
+use twz_abi::{superblock::PoolState, DATA_START, PAGE, SLOT_PAGES};
 use twz_core::{
     check::Problem, geometry::Geometry, names::Binding, Memory, Mode, Store, StoreError,
 };
+use zerocopy::{FromBytes as _, IntoBytes as _};
 
 /// Objects 1 to 4 with data and names, and nothing left for the journal to do.
 fn furnished() -> (Vec<u8>, Geometry) {
@@ -55,6 +56,38 @@ fn all_that_follows_from_the_records_is_made_anew() {
         // And it can be used.
         create(&mut open(&mut bytes), 9, 0);
         assert_clean(&mut bytes);
+    }
+}
+
+#[test]
+fn a_wrong_count_of_directories_is_found_and_mended() {
+    let (mut bytes, geo) = furnished();
+    let mut store = open(&mut bytes);
+    store.mkdir(b"/d", &identity(50)).unwrap();
+    store.mkdir(b"/d/e", &identity(51)).unwrap();
+    let r = store.rmdir(b"/d/e").unwrap();
+    assert_eq!(store.info().unwrap().directories, 2);
+    store.reclaim(r).unwrap();
+    store.sync().unwrap();
+    store.into_media();
+    // A pool that was made before there was such a count has 0 there.
+    for wrong in [0u64, 1, 3] {
+        let mut bytes = bytes.clone();
+        let at = (geo.state_page * PAGE) as usize;
+        let mut state = PoolState::read_from_bytes(&bytes[at..at + 64]).unwrap();
+        state.directories = wrong;
+        state.checksum = state.compute_checksum();
+        bytes[at..at + 64].copy_from_slice(state.as_bytes());
+        // Nor may the journal bring the right one back.
+        let journal = (geo.journal_page * PAGE) as usize;
+        bytes[journal..journal + (geo.journal_pages * PAGE) as usize].fill(0);
+        let found = problems(&mut bytes);
+        let told = Problem::Count { what: "directories", stored: wrong, counted: 2 };
+        assert_eq!(found, [told]);
+        mend(&mut bytes).unwrap();
+        assert_clean(&mut bytes);
+        let info = open(&mut bytes).info().unwrap();
+        assert_eq!((info.objects, info.directories), (6, 2));
     }
 }
 

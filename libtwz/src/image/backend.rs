@@ -27,7 +27,7 @@ type Said<T> = std::result::Result<T, StoreError>;
 impl ImagePool {
     /// Does something with the store; what it says about names is about `name`.
     fn ask<T>(&self, name: &str, act: impl FnOnce(&mut Store<ImageFile>) -> Said<T>) -> Result<T> {
-        act(&mut self.state().store).map_err(self.said(name))
+        act(&mut self.store()).map_err(self.said(name))
     }
 
     fn place(&self, identity: &Identity, new: &NewObject) -> Result<ObjectId> {
@@ -40,20 +40,6 @@ impl ImagePool {
         };
         self.ask("", |store| store.create(id, &new))?;
         Ok(id)
-    }
-
-    /// Objects and directories, the latter counted when first asked for.
-    fn directories(&self) -> Result<u64> {
-        if let Some(known) = self.state().directories {
-            return Ok(known);
-        }
-        let mut count = 0;
-        self.visit(&mut |_, kind| {
-            count += (kind == Some(meta::kind::NAMES)) as u64;
-            Ok(())
-        })?;
-        self.state().directories = Some(count);
-        Ok(count)
     }
 
     /// Visits all that has a record: the id, and the kind if it can be read.
@@ -105,9 +91,8 @@ fn unnamed(found: Named) -> Binding {
 
 impl Backend for ImagePool {
     fn info(&self) -> Result<PoolInfo> {
-        let directories = self.directories()?;
-        let state = self.state();
-        let (geometry, info) = (state.store.geometry(), state.store.info().map_err(self.said(""))?);
+        let store = self.store();
+        let (geometry, info) = (store.geometry(), store.info().map_err(self.said(""))?);
         Ok(PoolInfo {
             home: "image",
             path: self.path.clone(),
@@ -115,7 +100,7 @@ impl Backend for ImagePool {
             label: String::from_utf8_lossy(geometry.label()).into_owned(),
             created: geometry.created,
             version: twz_abi::FORMAT_VERSION,
-            objects: Some(info.objects.saturating_sub(directories)),
+            objects: Some(info.objects.saturating_sub(info.directories)),
             capacity: info.data_pages * PAGE,
             free: info.free_pages * PAGE,
             read_only: self.read_only,
@@ -190,13 +175,12 @@ impl Backend for ImagePool {
     }
 
     fn copy(&self, source: ObjectId, new: &NewObject) -> Result<ObjectId> {
-        let mut state = self.state();
-        let store = &mut state.store;
+        let mut store = self.store();
         let said = self.said("");
         let (r, old) = store.find_record(source).map_err(&said)?;
         let content = match new.flags & meta::flags::IMMUTABLE {
             0 => [0; 32],
-            _ => hash(store, r, old.size).map_err(&said)?,
+            _ => hash(&store, r, old.size).map_err(&said)?,
         };
         let (id, identity) = new.earn_id(content)?;
         // The kind and the type are those of the source: the bytes are.
@@ -239,8 +223,8 @@ impl Backend for ImagePool {
     }
 
     fn rename(&self, from: &str, to: &str) -> Result<()> {
-        let mut state = self.state();
-        match state.store.rename(from.as_bytes(), to.as_bytes()) {
+        let mut store = self.store();
+        match store.rename(from.as_bytes(), to.as_bytes()) {
             Err(error @ (StoreError::NameTaken | StoreError::NotEmpty)) => {
                 Err(self.said(to)(error))
             }
@@ -250,17 +234,13 @@ impl Backend for ImagePool {
 
     fn make_dir(&self, path: &str) -> Result<()> {
         let (_, identity) = NewObject::default().earn_id([0; 32])?;
-        let mut state = self.state();
-        state.store.mkdir(path.as_bytes(), &identity).map_err(self.said(path))?;
-        state.directories = state.directories.map(|n| n + 1);
-        Ok(())
+        self.ask(path, |store| store.mkdir(path.as_bytes(), &identity)).map(|_| ())
     }
 
     fn remove_dir(&self, path: &str) -> Result<()> {
-        let mut state = self.state();
-        let r = state.store.rmdir(path.as_bytes()).map_err(self.said(path))?;
-        state.directories = state.directories.map(|n| n.saturating_sub(1));
-        state.store.reclaim(r).map_err(self.said(path))
+        let mut store = self.store();
+        let r = store.rmdir(path.as_bytes()).map_err(self.said(path))?;
+        store.reclaim(r).map_err(self.said(path))
     }
 
     fn read_dir(

@@ -57,14 +57,8 @@ impl Default for ImageOptions {
 pub struct ImagePool {
     path: PathBuf,
     read_only: bool,
-    state: Mutex<State>,
-}
-
-/// What one thread at a time uses.
-struct State {
-    store: Store<ImageFile>,
-    /// Directories of names, once they were counted.
-    directories: Option<u64>,
+    /// One thread at a time uses it.
+    store: Mutex<Store<ImageFile>>,
 }
 
 impl ImagePool {
@@ -154,7 +148,7 @@ impl ImagePool {
     /// [`ImagePool::open`] does.
     pub fn open_to_fill(path: &Path) -> Result<Self> {
         let pool = Self::open_with(path, false, Durable::AfterSync)?;
-        let empty = pool.state().store.info().is_ok_and(|info| info.objects <= 1);
+        let empty = pool.store().info().is_ok_and(|info| info.objects <= 1);
         if empty {
             return Ok(pool);
         }
@@ -177,7 +171,7 @@ impl ImagePool {
         let mode = if read_only { Mode::ReadOnly } else { Mode::ReadWrite };
         let store = Store::open(file, mode).map_err(|error| explain(error, path, ""))?;
         let path = fs::canonicalize(path).map_err(Error::at("open", path))?;
-        Ok(Self { path, read_only, state: Mutex::new(State { store, directories: None }) })
+        Ok(Self { path, read_only, store: Mutex::new(store) })
     }
 
     /// The image file.
@@ -188,13 +182,13 @@ impl ImagePool {
     /// Refuses an object whose id does not hold: an immutable one, if its data
     /// are not those the id covers.
     pub(crate) fn verify_content(&self, id: ObjectId) -> Result<()> {
-        let state = self.state();
-        let done = state.store.find(id).and_then(|r| state.store.verify_content(r));
+        let store = self.store();
+        let done = store.find(id).and_then(|r| store.verify_content(r));
         done.map_err(self.said(""))
     }
 
-    fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+    fn store(&self) -> MutexGuard<'_, Store<ImageFile>> {
+        self.store.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
     }
 
     /// What the store said, in the library's words; `name` is the path of

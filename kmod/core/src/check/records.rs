@@ -78,8 +78,9 @@ impl<M: Media> Checker<'_, M> {
         self.store.state.unused_record.min(self.store.geo.records)
     }
 
-    pub(super) fn live_records(&self) -> u64 {
-        (0..self.used()).filter(|&n| self.scratch.has(n, flags::LIVE)).count() as u64
+    /// How many records have this flag.
+    pub(super) fn records_with(&self, flag: u32) -> u64 {
+        (0..self.used()).filter(|&n| self.scratch.has(n, flag)).count() as u64
     }
 
     /// One more than the last record that was ever written.
