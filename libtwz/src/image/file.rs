@@ -75,7 +75,8 @@ impl ImageFile {
         // A device says its length by its end only.
         let len = file.seek(SeekFrom::End(0)).map_err(Error::at("measure", path))?;
         let relaxed = AtomicBool::new(durable != Durable::Always);
-        Ok(Self { file, len, durable, relaxed, dirty: false })
+        // Who wrote before may have been killed before it was durable.
+        Ok(Self { file, len, durable, relaxed, dirty: write })
     }
 
     /// The file.
