@@ -92,6 +92,39 @@ pub mod map_flags {
     pub const KNOWN: u64 = NODE | HUGE;
 }
 
+/// What each byte of a map word's low 48 bits and of the low 24 of its place
+/// adds to the low half of the CRC-32 of both, as u64. The first byte's has what
+/// 16 zero bytes add, too.
+static CHECK_PARTS: [[u16; 256]; 9] = check_parts();
+
+const fn check_parts() -> [[u16; 256]; 9] {
+    let mut parts = [[0; 256]; 9];
+    let mut i = 0;
+    while i < 9 {
+        // The place begins at byte 8.
+        let at = if i < 6 { i } else { i + 2 };
+        let mut byte = 0;
+        while byte < 256 {
+            let mut crc = if i == 0 { after_zeros(!0, 16) ^ !0 } else { 0 };
+            crc ^= after_zeros(byte as u32, 16 - at);
+            parts[i][byte] = crc as u16;
+            byte += 1;
+        }
+        i += 1;
+    }
+    parts
+}
+
+/// What `n` bytes of zeros make of a CRC-32 in the making.
+const fn after_zeros(mut crc: u32, n: usize) -> u32 {
+    let mut bits = n * 8;
+    while bits > 0 {
+        crc = crc >> 1 ^ if crc & 1 != 0 { 0xedb8_8320 } else { 0 };
+        bits -= 1;
+    }
+    crc
+}
+
 impl MapWord {
     /// Nothing here: zeros.
     pub const HOLE: Self = Self(0);
@@ -120,7 +153,19 @@ impl MapWord {
     }
 
     fn check_bits(low: u64, place: u64) -> u16 {
-        crc32([low, place].as_bytes()) as u16
+        if place >= 1 << 24 {
+            return crc32([low, place].as_bytes()) as u16;
+        }
+        // A fault makes these by the dozen. A CRC is linear: each byte that is
+        // not always zero has its own part in it.
+        let part = |i: usize, bytes: u64| CHECK_PARTS[i][bytes as u8 as usize];
+        let low = part(0, low)
+            ^ part(1, low >> 8)
+            ^ part(2, low >> 16)
+            ^ part(3, low >> 24)
+            ^ part(4, low >> 32)
+            ^ part(5, low >> 40);
+        low ^ part(6, place) ^ part(7, place >> 8) ^ part(8, place >> 16)
     }
 
     /// The pool page and flags, or `None` for a hole.
@@ -180,6 +225,19 @@ impl ObjectRecord {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_check_of_a_map_word_is_the_crc_of_it_and_its_place() {
+        let mut x = 1u64;
+        for n in 0..100_000u64 {
+            x = x.wrapping_mul(0x9e37_79b9_7f4a_7c15).rotate_left(17) ^ n;
+            let (low, place) = (x >> 16, x.wrapping_mul(x) >> (n % 64));
+            for place in [place, place % (1 << 24), n] {
+                let crc = crc32([low, place].as_bytes()) as u16;
+                assert_eq!(MapWord::check_bits(low, place), crc, "{low:x} {place:x}");
+            }
+        }
+    }
 
     #[test]
     fn every_single_bit_flip_of_a_map_word_is_noticed() {
