@@ -283,6 +283,102 @@ int twz_lock(twz_object *object);
 /* Gives the lock back. -EPERM: the calling thread does not have it. */
 int twz_unlock(twz_object *object);
 
+/* ------------------------------------------------------------- transactions */
+
+/*
+ * What transactions, and changes of containers, survive: the death of any
+ * process at any instant, or a power cut as well. The latter is what a space
+ * begins with where it costs no system call: on persistent memory.
+ */
+#define TWZ_PROCESS 0
+#define TWZ_POWER 1
+int twz_set_durability(twz_space *space, uint32_t durability);
+int twz_durability(const twz_space *space, uint32_t *durability);
+
+/*
+ * A transaction changes any number of objects of a space as one: all of it
+ * happens, or nothing, whatever dies meanwhile. It belongs to the thread that
+ * began it, and locks each object that it touches until its end. Begun inside
+ * another one it is a part of that, and alone is undone if it fails.
+ *
+ *     int error;
+ *     TWZ_TXSTART(space, error) {
+ *         TWZ_TXRECORD(error, &from->cents);     // is put back if it fails
+ *         TWZ_TXRECORD(error, &to->cents);
+ *         if (from->cents < 30)
+ *             TWZ_TXABORT(error, -ERANGE);
+ *         from->cents -= 30;
+ *         to->cents += 30;
+ *     } TWZ_TXEND(error);
+ *
+ * After TWZ_TXEND `error` is 0, and it has happened, or a negative errno, and
+ * nothing has. -EBUSY: another transaction has one of the objects; do it again.
+ * TWZ_TXRECORD and TWZ_TXABORT leave the innermost loop or switch, so in one of
+ * those call the functions. Do not leave the block by return or goto: call
+ * twz_tx_end() first.
+ */
+#define TWZ_TXSTART(space, error) \
+    do { \
+        if (((error) = twz_tx_begin(space)) == 0) { \
+            do
+
+#define TWZ_TXRECORD(error, address) \
+    if (((error) = twz_tx_record((address), sizeof(*(address)))) != 0) \
+    break
+
+#define TWZ_TXABORT(error, why) \
+    { \
+        (error) = (why); \
+        break; \
+    } \
+    (void)0
+
+#define TWZ_TXEND(error) \
+    while (0) \
+        ; \
+    (error) = twz_tx_end(error); \
+    } \
+    } \
+    while (0)
+
+int twz_tx_begin(twz_space *space);
+
+/*
+ * Commits the innermost transaction if `error` is 0, and aborts it otherwise;
+ * returns `error` then. -EPERM: this thread has none open.
+ */
+int twz_tx_end(int error);
+
+/* Locks an object from now on. */
+int twz_tx_lock(twz_object *object);
+
+/*
+ * Keeps what `len` bytes at an address in an object hold, so that they may be
+ * changed in place and are put back if the transaction does not commit.
+ */
+int twz_tx_record(const void *address, size_t len);
+
+/*
+ * Copies bytes to an address in an object once the transaction commits. Cheaper
+ * than to record them first; but only twz_tx_read() sees them before.
+ */
+int twz_tx_write(void *address, const void *from, size_t len);
+
+/* Copies bytes from an object as the transaction sees them. */
+int twz_tx_read(const void *address, void *to, size_t len);
+
+/* The same as without tx_, but undone if the transaction does not commit. */
+int twz_tx_alloc(twz_object *object, size_t len, size_t align, void **address);
+int twz_tx_free(twz_object *object, void *address);
+
+/*
+ * For programs that order their stores themselves: sends bytes of an object on
+ * their way to the medium; waits until all that were sent are there; or both.
+ */
+int twz_flush(twz_object *object, const void *address, size_t len);
+int twz_fence(twz_space *space);
+int twz_persist(twz_object *object, const void *address, size_t len);
+
 /* --------------------------------------------------------------------- heap */
 
 /*
@@ -337,6 +433,9 @@ int twz_lea(const twz_ptr *where, size_t len, void **out);
  * same object or another. NULL makes it null.
  */
 int twz_store(twz_ptr *where, const void *target);
+
+/* The same in a transaction, once that commits. */
+int twz_tx_store(twz_ptr *where, const void *target);
 
 /*
  * Makes a pointer lead to a slot offset (TWZ_DATA_START: the root) of an object

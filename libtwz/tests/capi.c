@@ -681,6 +681,78 @@ static void lose(twz_space *space, uint64_t mark)
     CHECK(child > 0 && waitpid(child, &status, 0) == child && status == 0);
 }
 
+static int swap(twz_space *space, struct node *a, struct node *b, int how)
+{
+    int error;
+
+    TWZ_TXSTART(space, error) {
+        TWZ_TXRECORD(error, &a->value);
+        TWZ_TXRECORD(error, &b->value);
+        uint64_t value = a->value;
+        a->value = b->value;
+        if (how != 0)
+            TWZ_TXABORT(error, how);
+        b->value = value;
+    } TWZ_TXEND(error);
+    return error;
+}
+
+static void transactions(twz_space *space)
+{
+    twz_object *one = make_open(space, node_object), *two = make_open(space, node_object);
+    struct node *a = twz_object_base(one), *b = twz_object_base(two), local = {0};
+    uint64_t value = 7;
+    uint32_t durability;
+    void *block;
+
+    FAILS(EPERM, twz_tx_end(0));
+    FAILS(EPERM, twz_tx_record(a, 8));
+    FAILS(EINVAL, twz_tx_begin(NULL));
+    for (uint32_t i = TWZ_PROCESS; i <= TWZ_POWER; i++) {
+        OK(twz_set_durability(space, i));
+        OK(twz_durability(space, &durability));
+        CHECK(durability == i);
+        a->value = 1;
+        b->value = 2;
+        OK(swap(space, a, b, 0));
+        CHECK(a->value == 2 && b->value == 1);
+        FAILS(ERANGE, swap(space, a, b, -ERANGE));
+        CHECK(a->value == 2 && b->value == 1);
+
+        OK(twz_tx_begin(space));
+        OK(twz_tx_lock(one));
+        OK(twz_tx_write(&a->value, &value, sizeof(value)));
+        CHECK(a->value == 2);
+        OK(twz_tx_read(&a->value, &local.value, sizeof(value)));
+        CHECK(local.value == 7);
+        OK(twz_tx_alloc(one, 100, 0, &block));
+        CHECK(*(unsigned char *)block == 0);
+        OK(twz_tx_store(&a->next, block));
+        OK(twz_tx_begin(space));
+        OK(twz_tx_store(&a->next, b));
+        FAILS(ECANCELED, twz_tx_end(-ECANCELED));
+        FAILS(EFAULT, twz_tx_record(&local, sizeof(local)));
+        OK(twz_tx_end(0));
+        OK(twz_lea(&a->next, 1, &block));
+        CHECK(a->value == 7 && block > (void *)a && block < (void *)(a + 65536));
+        OK(twz_tx_begin(space));
+        OK(twz_tx_free(one, block));
+        FAILS(EFAULT, twz_tx_free(one, block));
+        OK(twz_tx_store(&a->next, NULL));
+        OK(twz_tx_end(0));
+        CHECK(twz_ptr_is_null(a->next));
+        OK(twz_flush(one, a, sizeof(*a)));
+        OK(twz_fence(space));
+        OK(twz_persist(one, a, sizeof(*a)));
+        FAILS(EFAULT, twz_persist(one, &local, sizeof(local)));
+    }
+    OK(twz_set_durability(space, TWZ_PROCESS));
+    FAILS(EINVAL, twz_set_durability(space, 2));
+    FAILS(EFAULT, twz_durability(space, NULL));
+    OK(twz_object_close(one));
+    OK(twz_object_close(two));
+}
+
 static void resuming(twz_space *space)
 {
     struct twz_lost lost = {0};
@@ -734,6 +806,7 @@ int main(int argc, char **argv)
     names(space);
     views(space);
     locks(space, pool);
+    transactions(space);
     resuming(space);
     OK(twz_space_close(space));
     puts("every function of twz.h did what it says");

@@ -192,6 +192,16 @@ fn c_walks_what_rust_built_and_rust_what_c_built() {
 }
 
 #[test]
+fn no_money_is_lost_in_the_example() {
+    embedded_only!("it needs a compiler");
+    let dir = tempfile::tempdir().unwrap();
+    let tx = program(&Path::new(HERE).join("../examples/c/tx.c"), dir.path());
+    let told = run(command(&tx).env("TWZ_POOL", dir.path().join("pool"))).stdout;
+    let told = String::from_utf8(told).unwrap();
+    assert_eq!(told, "mine 70, yours 30\n500 more: refused\nafter a kill: mine 69, yours 31\n");
+}
+
+#[test]
 fn the_example_tells_its_story() {
     embedded_only!("it needs a compiler");
     let dir = tempfile::tempdir().unwrap();

@@ -35,5 +35,6 @@ mod pointer;
 mod resume;
 mod space;
 mod status;
+mod tx;
 mod types;
 mod view;

@@ -22,7 +22,7 @@ use crate::{
 };
 
 /// Whether `len` bytes at an address lie in the data of an object.
-fn in_data(address: usize, len: u64) -> Answer {
+pub fn in_data(address: usize, len: u64) -> Answer {
     if !fast::in_object(address) {
         return Err(Error::NotInObject.into());
     }
@@ -44,7 +44,7 @@ fn in_data(address: usize, len: u64) -> Answer {
 }
 
 /// Does something with the pointer at an address.
-fn at<R>(place: *const u64, act: impl FnOnce(&Ptr<u8>) -> Answer<R>) -> Answer<R> {
+pub fn at<R>(place: *const u64, act: impl FnOnce(&Ptr<u8>) -> Answer<R>) -> Answer<R> {
     if place.is_null() {
         return Err(Fail::new(libc::EFAULT, "the address of the pointer is NULL"));
     }

@@ -32,7 +32,9 @@
 //! value as it was before or after a change, never between (`header.rs` says
 //! how). A writer that is killed leaves the container as before or after what
 //! it was doing; memory that it had just taken or was about to give back is
-//! lost. A reader gives [`crate::Error::Busy`] if writers keep changing what it
+//! lost. In a transaction ([`crate::Tx::lock`] gives the writer) it changes with
+//! that, and nothing is lost; where changes survive power cuts
+//! ([`crate::Durability`]), each is one. A reader gives [`crate::Error::Busy`] if writers keep changing what it
 //! looks at for very long, and no bytes whatever make it loop.
 //!
 //! Values are returned as copies. `get_ref` gives a reference instead, for

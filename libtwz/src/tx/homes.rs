@@ -37,11 +37,29 @@ pub(super) struct Homes<'a> {
     known: Vec<Option<Option<Home>>>,
     /// Lines that were flushed, by a hash: once each is enough, and to flush one
     /// again takes as long as to fetch it.
-    flushed: Vec<usize>,
+    flushed: Lines,
+    last: Option<(u32, Home)>,
 }
 
 /// Lines that are kept in mind.
 const LINES: usize = 1 << 12;
+
+#[derive(Default)]
+struct Lines(Vec<usize>);
+
+impl Lines {
+    /// Whether a line was not met before, as far as that is known.
+    #[inline]
+    fn first_time(&mut self, line: usize) -> bool {
+        if self.0.is_empty() {
+            self.0.resize(LINES, 0);
+        }
+        match self.0.get_mut((line / LINE).wrapping_mul(0x9e37_79b1) >> 7 & (LINES - 1)) {
+            Some(known) => std::mem::replace(known, line) != line,
+            None => true,
+        }
+    }
+}
 
 impl Drop for Homes<'_> {
     fn drop(&mut self) {
@@ -53,7 +71,13 @@ impl Drop for Homes<'_> {
 
 impl<'a> Homes<'a> {
     pub fn new(core: &'a Core, log: &'a Log) -> Self {
-        Self { core, log, known: vec![None; PLACES as usize], flushed: Vec::new() }
+        Self {
+            core,
+            log,
+            known: vec![None; PLACES as usize],
+            flushed: Lines::default(),
+            last: None,
+        }
     }
 
     /// The object at a place of the table, if there is one that says so too.
@@ -131,35 +155,32 @@ impl<'a> Homes<'a> {
             if entry.kind == Kind::Undo || only.is_some_and(|only| only != entry.object) {
                 return Ok(());
             }
-            let Some(home) = self.home(entry.object)? else { return Ok(()) };
+            let home = match self.last {
+                Some((place, home)) if place == entry.object => home,
+                _ => {
+                    let Some(home) = self.home(entry.object)? else { return Ok(()) };
+                    self.last.insert((entry.object, home)).1
+                }
+            };
             if method == Method::Msync {
                 return Ok(());
             }
-            let len = if entry.kind == Kind::Words { entry.len as u64 } else { 8 };
-            let last = entry.offset + len - 1;
-            for offset in [entry.offset, last] {
-                if self.core.arena().word(home.own, home.slot, offset).is_err() {
-                    return Ok(());
-                }
-            }
+            let len = if entry.kind == Kind::Words { entry.len as usize } else { 8 };
             let start = home.own.base() + entry.offset as usize;
-            for line in (start / LINE..=(start + len as usize - 1) / LINE).map(|n| n * LINE) {
-                if self.first_time(line) {
+            let mut line = start & !(LINE - 1);
+            while line < start + len {
+                // What lay past an end that was drawn in since is gone.
+                let inside = |line: usize| {
+                    let at = line.max(start) - home.own.base();
+                    self.core.arena().word(home.own, home.slot, at as u64).is_ok()
+                };
+                if self.flushed.first_time(line) && inside(line) {
                     method.flush(line, LINE)?;
                 }
+                line += LINE;
             }
             Ok(())
         })
-    }
-
-    fn first_time(&mut self, line: usize) -> bool {
-        if self.flushed.is_empty() {
-            self.flushed.resize(LINES, 0);
-        }
-        match self.flushed.get_mut((line / LINE).wrapping_mul(0x9e37_79b1) >> 7 & (LINES - 1)) {
-            Some(known) => std::mem::replace(known, line) != line,
-            None => true,
-        }
     }
 
     /// After all were flushed: pages go back an object at a time.

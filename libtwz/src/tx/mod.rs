@@ -33,8 +33,10 @@ pub(crate) mod commit;
 mod homes;
 pub(crate) mod lock;
 mod log;
+mod manual;
 mod owner;
 mod pool;
+mod primitives;
 pub(crate) mod range;
 mod record;
 mod recover;
@@ -48,6 +50,7 @@ use std::{cell::RefCell, rc::Rc, time::Duration};
 
 use lock::Patience;
 pub(crate) use log::Log;
+pub(crate) use manual::{Manual, durability_from, durability_of};
 pub(crate) use owner::{Identity, process_object};
 pub use pool::Durability;
 pub(crate) use pool::{Idle, Shared, how_durable, next_key, session_if_active, session_of};

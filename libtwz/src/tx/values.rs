@@ -159,7 +159,7 @@ impl Tx<'_> {
         self.put_bits(ptr, PtrBits::NULL)
     }
 
-    fn put_bits<T: Persist>(&self, ptr: &Ptr<T>, bits: PtrBits) -> Result<()> {
+    pub(crate) fn put_bits<T: Persist>(&self, ptr: &Ptr<T>, bits: PtrBits) -> Result<()> {
         self.put(ptr, &bits.0)?;
         if bits.index() == 0 || !self.core().durable() {
             return Ok(());

@@ -1,0 +1,90 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! Flush, fence and persist, for programs that order their stores themselves.
+//! `DURABILITY.md` says what each guarantees on which medium.
+
+use std::sync::atomic::Ordering;
+
+use twz_abi::{DATA_START, ObjectId, log::place_of};
+
+use super::{lock::Patience, session_if_active};
+use crate::{
+    Object, Persist,
+    error::{Error, Result},
+    space::{Core, Space},
+};
+
+impl Space {
+    /// What any object's bytes were flushed before is durable before anything
+    /// that is stored after.
+    pub fn fence(&self) {
+        self.core().fence();
+    }
+}
+
+impl<T> Object<T> {
+    /// Sends `len` bytes of data, from byte `at` on, on their way to the medium.
+    /// They are there after the next [`Space::fence`].
+    pub fn flush(&self, at: u64, len: u64) -> Result<()> {
+        let core = self.space().core();
+        let start = at.saturating_add(DATA_START);
+        core.forget_log(self.slot())?;
+        if core.own(self.slot())?.place(start, len).is_none() {
+            let own = core.refresh(self.slot())?;
+            let outside = Error::BadPointer { why: "the range lies outside its object" };
+            own.place(start, len).ok_or(outside)?;
+        }
+        core.method().flush(self.address() + start as usize, len as usize)
+    }
+
+    /// Makes bytes of data durable.
+    pub fn persist(&self, at: u64, len: u64) -> Result<()> {
+        self.flush(at, len)?;
+        self.space().fence();
+        Ok(())
+    }
+
+    /// Makes a value in this object durable.
+    pub fn persist_value<U: Persist>(&self, value: &U) -> Result<()> {
+        let address = (&raw const *value) as usize;
+        if self.space().core().arena().slot_of(address) != Some(self.slot()) {
+            return Err(Error::NotInObject);
+        }
+        let at = (address - self.address()) as u64 - DATA_START;
+        self.persist(at, size_of::<U>() as u64)
+    }
+}
+
+impl Core {
+    /// Has an object name no log any more, as something is made durable past it:
+    /// a replay after a power cut must not take that back.
+    pub(crate) fn forget_log(&self, slot: u32) -> Result<()> {
+        let [_, _, _, place] = self.lock_words(slot)? else { return Ok(()) };
+        if place.load(Ordering::Acquire) == 0 || !self.durable() {
+            return Ok(());
+        }
+        let me = self.me()?;
+        if !self.has_lock(slot, me)? {
+            self.lock_slot(slot, me, Patience::Endless)?;
+            let done = self.forget_locked(slot);
+            self.unlock_slot(slot, me);
+            return done;
+        }
+        // A transaction that is open sees to what it has recorded by itself.
+        let within = session_if_active(self).is_some_and(|session| {
+            session.try_borrow().is_ok_and(|open| open.number_of(self, slot).is_some())
+        });
+        if within { Ok(()) } else { self.forget_locked(slot) }
+    }
+
+    fn forget_locked(&self, slot: u32) -> Result<()> {
+        let [_, lo, hi, place] = self.lock_words(slot)? else { return Ok(()) };
+        let log = ObjectId { lo: lo.load(Ordering::Acquire), hi: hi.load(Ordering::Acquire) };
+        if let Some(found) = place_of(log, place.load(Ordering::Acquire)) {
+            self.leave_log(slot, log, found)?;
+        }
+        place.store(0, Ordering::Release);
+        self.method().flush((&raw const *place) as usize, 8)?;
+        self.fence();
+        Ok(())
+    }
+}
