@@ -74,7 +74,7 @@ pub(crate) fn fault(
             }
             Look::Map => {
                 drop(state);
-                sys::may_go_on()?;
+                sys::linger();
                 return Ok(space.state.read().map(space, &wish, &found.map, fault));
             }
             Look::Smaller => return Ok(Outcome::Smaller),

@@ -28,4 +28,4 @@ pub(crate) use param::device_path;
 #[cfg(twz_weaken)]
 pub(crate) use param::weakened;
 pub(crate) use pmem::Pmem;
-pub(crate) use task::{may_go_on, may_log, random, thread, Caller, Owner, UserBytes};
+pub(crate) use task::{linger, may_go_on, may_log, random, thread, Caller, Owner, UserBytes};

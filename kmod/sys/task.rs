@@ -88,6 +88,12 @@ pub(crate) fn may_go_on() -> Result {
     }
 }
 
+/// Stays a while where nobody should: a module whose guard is taken out gives the
+/// race that the guard is against a chance to be lost.
+pub(crate) fn linger() {
+    kernel::time::delay::fsleep(kernel::time::Delta::from_micros(300));
+}
+
 /// Bytes that nobody can guess.
 pub(crate) fn random() -> [u8; 16] {
     let mut bytes = [0; 16];

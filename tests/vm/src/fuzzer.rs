@@ -13,7 +13,7 @@ use crate::{
     probe, process,
     rng::Rng,
     sys::{self, Session},
-    world::World,
+    world::{World, view_object},
 };
 
 /// Slots that are mapped.
@@ -59,7 +59,16 @@ impl Fuzzer {
         // Large pages need a mapping that cannot be run.
         let mut rng = rng;
         let protection = if rng.one_in(2) { RWX } else { map::RW };
-        let world = World::of(session, view, SLOTS, protection);
+        // Another one may have deleted the view that all began with.
+        let (view, fd) = match session.set_view(view) {
+            Ok(fd) => (view, fd),
+            Err(_) => {
+                let own = view_object(&session, SLOTS);
+                (own, session.set_view(own).expect("SET_VIEW"))
+            }
+        };
+        let arena = map::arena(&fd, SLOTS, protection).expect("the arena");
+        let world = World { arena, fd, view, slots: SLOTS, session };
         Self { rng, world, cases, _props: props, ids, files: vec![], maps: vec![], scratch }
     }
 
