@@ -279,7 +279,7 @@ fn write_in_a_race_with_revocation() -> Attack {
     });
     let [stale, stores] = [counts[0].0 + counts[1].0, counts[0].1 + counts[1].1];
     println!("{stale} stores after {ROUNDS} revocations, of {stores}");
-    assert!(stores > ROUNDS, "the victims did store");
+    assert!(stores > ROUNDS / 4, "the victims did store");
     Attack::succeeded(stale > 0)
 }
 
