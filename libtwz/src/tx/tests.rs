@@ -333,18 +333,21 @@ fn judge(scene: &Scene, durability: Durability, may: &[&[Seen; 2]], context: &st
 
 #[test]
 fn a_process_may_die_before_everything_it_stores() {
+    crate::embedded_only!("it cuts and kills on a directory's files");
     let deaths = kill_everywhere(Durability::Process, false);
     assert!(deaths > 200, "only {deaths} deaths");
 }
 
 #[test]
 fn so_may_one_that_survives_power_cuts() {
+    crate::embedded_only!("it cuts and kills on a directory's files");
     let deaths = kill_everywhere(Durability::Power, false);
     assert!(deaths > 200, "only {deaths} deaths");
 }
 
 #[test]
 fn recovery_may_be_cut_off_everywhere() {
+    crate::embedded_only!("it cuts and kills on a directory's files");
     let deaths = kill_everywhere(Durability::Power, true);
     assert!(deaths > 1000, "only {deaths} deaths");
 }
@@ -372,6 +375,7 @@ fn lose_power(scene: &Scene) {
 /// at any earlier time, as if nothing stored since had reached the medium.
 #[test]
 fn after_a_power_cut_everything_committed_is_there() {
+    crate::embedded_only!("it cuts and kills on a directory's files");
     let scene = Scene::new();
     warmed(&scene, Durability::Power);
     let process = scene.process(Durability::Power);
@@ -444,6 +448,7 @@ fn object_file(scene: &Scene, id: ObjectId) -> std::path::PathBuf {
 /// Two logs knew the object; the older one's entries mean nothing any more.
 #[test]
 fn only_the_log_that_an_object_names_counts() {
+    crate::embedded_only!("it cuts and kills on a directory's files");
     let scene = Scene::new();
     let first = scene.process(Durability::Power);
     let second = scene.process(Durability::Power);
@@ -468,6 +473,7 @@ fn only_the_log_that_an_object_names_counts() {
 
 #[test]
 fn a_log_of_another_version_is_refused_with_what_to_do() {
+    crate::embedded_only!("it cuts and kills on a directory's files");
     let scene = Scene::new();
     warmed(&scene, Durability::Power);
     let mut log = None;
@@ -497,6 +503,7 @@ fn a_log_of_another_version_is_refused_with_what_to_do() {
 /// Two come upon the same cut transaction at the same time, from either end.
 #[test]
 fn two_processes_recover_at_once() {
+    crate::embedded_only!("it cuts and kills on a directory's files");
     for durability in [Durability::Process, Durability::Power] {
         let scene = Scene::new();
         let before = scene.look(durability);
