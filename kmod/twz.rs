@@ -61,7 +61,7 @@ struct Twz {
 impl kernel::Module for Twz {
     fn init(_module: &'static ThisModule) -> Result<Self> {
         let path = sys::device_path();
-        let read_only = *module_parameters::read_only.value() != 0;
+        let read_only = sys::is_set(module_parameters::read_only.value());
         let media = sys::Pmem::open(path).inspect_err(|error| {
             pr_err!("cannot hold {path:?}: {error:?}; name a DAX device with pmem=\n");
         })?;

@@ -16,8 +16,9 @@
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
-# The series that are tested, newest first. Backports drops old ones.
-supported=(7.2)
+# The series that the module supports, the one that is tested always first: the next
+# one is taken when backports drops it, or when SERIES names it.
+supported=(7.2 7.3)
 
 # What a virtual machine needs to have: persistent memory, file systems that
 # use it, and a way in and out. What each depends on comes along.

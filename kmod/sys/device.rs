@@ -7,6 +7,7 @@
 use super::{
     fault::{self, Answers, Fault, Outcome},
     mapping::Mapping,
+    series::this_module,
 };
 use crate::guard::{on, Guard};
 use core::{cell::UnsafeCell, marker::PhantomData, ptr};
@@ -194,7 +195,7 @@ struct Table<D>(PhantomData<D>);
 
 impl<D: Device> Table<D> {
     const OPERATIONS: &'static bindings::file_operations = &bindings::file_operations {
-        owner: crate::THIS_MODULE.as_ptr(),
+        owner: this_module(),
         open: Some(Self::open),
         release: Some(Self::release),
         unlocked_ioctl: Some(Self::command),

@@ -6,6 +6,7 @@ use super::{
     device::{MapRequest, NewDescriptor},
     fault::{self, Answers, Fault, Outcome},
     mapping::InodeMapping,
+    series::this_module,
 };
 use core::{marker::PhantomData, ptr};
 use kernel::{
@@ -232,7 +233,7 @@ struct Files<D>(PhantomData<D>);
 
 impl<D: Descriptor> Files<D> {
     const OPERATIONS: &'static bindings::file_operations = &bindings::file_operations {
-        owner: crate::THIS_MODULE.as_ptr(),
+        owner: this_module(),
         open: Some(Self::open),
         release: Some(Self::release),
         llseek: Some(Self::seek),

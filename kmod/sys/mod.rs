@@ -15,6 +15,7 @@ mod mapping;
 mod page;
 mod param;
 mod pmem;
+mod series;
 mod task;
 
 pub(crate) use device::{mapped_at, Device, DeviceFile, MapRequest, Registration};
@@ -28,4 +29,5 @@ pub(crate) use param::device_path;
 #[cfg(twz_weaken)]
 pub(crate) use param::weakened;
 pub(crate) use pmem::Pmem;
+pub(crate) use series::is_set;
 pub(crate) use task::{linger, may_go_on, may_log, random, thread, Caller, Owner, UserBytes};

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 //! Parameters that are strings, which the `module!` macro does not know.
 
+use super::series::this_module;
 use kernel::{bindings, prelude::*};
 
 /// The parameter, as the kernel wants it described.
@@ -27,7 +28,7 @@ macro_rules! parameter {
         #[used]
         static $record: Parameter = Parameter(bindings::kernel_param {
             name: $name.as_ptr().cast(),
-            mod_: crate::THIS_MODULE.as_ptr(),
+            mod_: this_module(),
             ops: core::ptr::addr_of!(bindings::param_ops_charp),
             perm: 0,
             level: -1,

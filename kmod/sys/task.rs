@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 //! The thread that calls: who it is, its memory, and whether it may go on.
 
-use super::device::MapRequest;
+use super::{device::MapRequest, series::is_set};
 use core::sync::atomic::{AtomicU64, Ordering};
 use kernel::{
     bindings, current,
@@ -104,7 +104,7 @@ pub(crate) fn random() -> [u8; 16] {
 
 /// Whether there may be another line in the log: ten in five seconds, or all.
 pub(crate) fn may_log() -> bool {
-    if *crate::module_parameters::debug.value() != 0 {
+    if is_set(crate::module_parameters::debug.value()) {
         return true;
     }
     static WINDOW: AtomicU64 = AtomicU64::new(0);
