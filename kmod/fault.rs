@@ -9,6 +9,11 @@
 //! under the lock: a right that is withdrawn under the lock is withdrawn
 //! before or after, never in between.
 //!
+//! A small page must not be put where a large one has come to be since the kernel
+//! looked: it would take it for a table. So large pages are mapped with the lock
+//! held for writing, and who maps small ones, with it held for reading, looks
+//! again first.
+//!
 //! Nothing here allocates memory or does I/O: what may have to grow was made
 //! when the pool was loaded or the view opened.
 
@@ -19,7 +24,7 @@ use crate::{
     secctx::ContextNo,
     space::{Space, State},
     stats::Event,
-    sys::{self, Fault, Outcome},
+    sys::{self, Fault, Mapped, Outcome},
 };
 use kernel::error::code::*;
 use twz_abi::{reason, record::FANOUT, Rights, SLOT_PAGES};
@@ -69,6 +74,8 @@ pub(crate) fn fault(
         let state = space.state.read();
         state.usable()?;
         match state.look(&wish, &mut found)? {
+            // A large page is mapped by one at a time, with nobody mapping a small one.
+            Look::Map if wish.huge => {}
             Look::Map if on(Guard::CheckLock) => {
                 return Ok(state.map(space, &wish, &found.map, fault));
             }
@@ -174,12 +181,18 @@ impl State {
     fn map(&self, space: &Space, wish: &Wish, map: &Map, fault: &mut Fault<'_>) -> Outcome {
         let counters = &space.counters;
         if wish.huge {
+            if fault.mapped() == Mapped::Table {
+                return Outcome::Smaller;
+            }
             let Some(&Translation::Page { pool_page, shared, .. }) = map.pages.first() else {
                 return Outcome::Smaller;
             };
             counters.count(Event::Huge);
             let write = map.rights.contains(Rights::WRITE) && !shared;
             return fault.insert_huge(self.store.media().frame(pool_page), write);
+        }
+        if fault.mapped() == Mapped::Huge {
+            return Outcome::Again;
         }
         if fault.is_upgrade() {
             // The page is mapped without the right; it is not mapped over.

@@ -61,6 +61,16 @@ impl Outcome {
     }
 }
 
+/// What 2 MiB of addresses are mapped by.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Mapped {
+    Nothing,
+    /// A table of pages.
+    Table,
+    /// One large page.
+    Huge,
+}
+
 /// A fault being answered.
 ///
 /// # Invariants
@@ -122,6 +132,18 @@ impl Fault<'_> {
         }
     }
 
+    /// What the 2 MiB of addresses around the fault are mapped by now.
+    pub(crate) fn mapped(&self) -> Mapped {
+        const HUGE: u64 = 1 << 7;
+        // SAFETY: by the type invariant; the kernel has looked the entry up before it
+        // asks. It may change under us, so it is read once, as one word.
+        match unsafe { (*self.vmf).pmd.cast::<u64>().read_volatile() } {
+            0 => Mapped::Nothing,
+            entry if entry & HUGE != 0 => Mapped::Huge,
+            _ => Mapped::Table,
+        }
+    }
+
     /// What was tried.
     pub(crate) fn access(&self) -> Access {
         // SAFETY: by the type invariant.
@@ -154,7 +176,8 @@ impl Fault<'_> {
         }
     }
 
-    /// Maps a page of the file, unless something is mapped there already.
+    /// Maps a page of the file, unless something is mapped there already. The
+    /// kernel does not look whether that is [large](Mapped::Huge): the caller has.
     pub(crate) fn insert(&mut self, page: u64, frame: Frame, rights: Rights) -> Outcome {
         let window = self.window();
         if !window.contains(&page) {

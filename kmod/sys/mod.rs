@@ -19,7 +19,7 @@ mod series;
 mod task;
 
 pub(crate) use device::{mapped_at, Device, DeviceFile, MapRequest, Registration};
-pub(crate) use fault::{Fault, Outcome};
+pub(crate) use fault::{Fault, Mapped, Outcome};
 pub(crate) use global::{serve, space, Serving};
 pub(crate) use inode::{Descriptor, InodeFile};
 pub(crate) use lock::RwSem;
