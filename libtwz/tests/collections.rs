@@ -581,7 +581,7 @@ fn hostile_bytes_give_errors() {
             }
             let _ = (all.text.push_str(&w, "more"), all.tree.clear(&w), all.map.clear(&w));
         }
-        assert!(start.elapsed() < Duration::from_secs(20), "it took {:?}", start.elapsed());
+        assert!(start.elapsed() < Duration::from_secs(120), "it took {:?}", start.elapsed());
     }
     assert!(errors > 20, "only {errors} of the broken containers were noticed");
 }

@@ -83,6 +83,8 @@ fn assertions() -> String {
         ("TWZ_KIND_LOG", kind::LOG as u64),
         ("TWZ_KIND_THREAD", kind::THREAD as u64),
         ("TWZ_REPLACE", names::REPLACE as u64),
+        ("TWZ_PROCESS", crate::Durability::Process as u64),
+        ("TWZ_POWER", crate::Durability::Power as u64),
         ("TWZ_LOST_POWER", resume::POWER as u64),
         ("TWZ_LOST_KILLED", resume::KILLED as u64),
     ];

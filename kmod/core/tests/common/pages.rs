@@ -41,7 +41,8 @@ pub fn touch<M: Media>(
         }
     }
     let idle = store.changes() == changes;
-    assert_eq!(idle, store.info()?.free_pages == free, "what takes no page changes nothing");
+    // The other way round a copy may take as many pages as it gives back.
+    assert!(!idle || store.info()?.free_pages == free, "what changes nothing takes no page");
     Ok(())
 }
 
