@@ -65,6 +65,8 @@ fn assertions() -> String {
         ("TWZ_VERSION_PATCH", version(2)),
         ("TWZ_ABI_VERSION", types::ABI_VERSION as u64),
         ("TWZ_ID_TEXT", types::ID_TEXT as u64),
+        ("TWZ_PROCESS", crate::tx::durability_of(crate::Durability::Process) as u64),
+        ("TWZ_POWER", crate::tx::durability_of(crate::Durability::Power) as u64),
         ("TWZ_READ", Rights::READ.0 as u64),
         ("TWZ_WRITE", Rights::WRITE.0 as u64),
         ("TWZ_EXEC", Rights::EXEC.0 as u64),

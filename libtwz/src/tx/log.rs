@@ -16,7 +16,11 @@ use twz_abi::{
 use crate::{
     backend::NewObject,
     error::{Error, Result},
-    raw::{object as memory, persist, translate::Translation},
+    raw::{
+        object as memory,
+        persist::{self, Method},
+        translate::Translation,
+    },
     slots::Hold,
     space::Core,
 };
@@ -102,6 +106,10 @@ impl Log {
         head[0].store(LOG_MAGIC, Ordering::Release);
         log.flush(core, DATA_START, size_of::<LogHeader>() as u64)?;
         core.fence();
+        if core.method() != Method::Nothing {
+            // That it exists has to outlast what is going to be in it.
+            core.backend().sync(id)?;
+        }
         Ok(log)
     }
 

@@ -18,7 +18,7 @@ use super::{
 };
 use crate::{
     error::{Error, Result},
-    raw::{translate::Translation, words::store_bytes},
+    raw::{persist::Method, translate::Translation, words::store_bytes},
     space::Core,
     tx::{no_slot, not_in_object},
 };
@@ -109,6 +109,8 @@ pub(crate) struct Session {
     inner: (usize, usize),
     /// Where blocks of a class were last found: object, class, chunk, word.
     pub hints: Vec<(ObjectId, usize, u32, u32)>,
+    /// Objects of which so many FOT pages are known to be durable.
+    fot_pages: Vec<(ObjectId, u32)>,
 }
 
 impl Session {
@@ -141,6 +143,7 @@ impl Session {
             depth: 0,
             inner: (0, 0),
             hints: Vec::new(),
+            fot_pages: Vec::new(),
         })
     }
 
@@ -305,6 +308,10 @@ impl Session {
         lo.store(self.log.id.lo, Ordering::Relaxed);
         hi.store(self.log.id.hi, Ordering::Relaxed);
         if durable {
+            if core.method() == Method::Msync {
+                // That it exists, too, in a directory that nobody has synced.
+                core.backend().sync(id)?;
+            }
             core.method().flush((&raw const entry[0]) as usize, 16)?;
             self.log.flush(core, twz_abi::DATA_START, 64)?;
             own(true)?;
@@ -401,6 +408,23 @@ impl Session {
         })
     }
 
+    /// Sees to it that an FOT that reaches below the tail page does so durably
+    /// before an entry there is committed.
+    pub fn keep_fot_pages(&mut self, core: &Core, number: u32, pages: u32) -> Result<()> {
+        let id = self.object(number)?.id;
+        let known = self.fot_pages.iter().position(|known| known.0 == id);
+        let at = known.unwrap_or_else(|| {
+            self.fot_pages.push((id, 0));
+            self.fot_pages.len() - 1
+        });
+        if let Some(known) = self.fot_pages.get_mut(at).filter(|known| known.1 < pages) {
+            core.backend().sync(id)?;
+            known.1 = pages;
+            self.fence_first = true;
+        }
+        Ok(())
+    }
+
     /// Notes a new block: what is in it is made durable with the commit.
     pub fn note_fresh(&mut self, range: Range) {
         self.fresh.push(range);
@@ -440,6 +464,13 @@ impl Session {
         for at in (mark.recorded..self.recorded.len()).rev() {
             let Some(recorded) = self.recorded.get(at).copied() else { break };
             self.put_back(core, recorded)?;
+            if core.durable() {
+                // No entry of the commit is going to be about it.
+                let Range { object, offset, len } = recorded.range;
+                let base = self.object(object)?.own.base();
+                core.method().flush(base + offset as usize, len as usize)?;
+                self.fence_first = true;
+            }
         }
         core.return_runs(self, mark.runs)?;
         self.shadow.go_back(mark.shadow);

@@ -216,6 +216,9 @@ const CHANGES: [(&str, Change); 7] = [
         space
             .transaction(|tx| {
                 tx.set(&a.root().words[0], 8)?;
+                // One place twice: it is the older value that has to come back.
+                tx.record(&b.root().words[0])?;
+                b.root().words[0].set(3)?;
                 let inner = tx.nested(|tx| {
                     tx.record(&b.root().words[0])?;
                     b.root().words[0].set(9)?;
@@ -452,6 +455,11 @@ fn only_the_log_that_an_object_names_counts() {
     let scene = Scene::new();
     let first = scene.process(Durability::Power);
     let second = scene.process(Durability::Power);
+    // One that only the older log knows, so that it will be recovered, too.
+    let own = first.space.create(Field::new(0u64)).unwrap();
+    first.space.transaction(|tx| tx.set(own.root(), 1)).unwrap();
+    let id = own.id();
+    drop(own);
     for round in 0..20 {
         for (process, more) in [(&first, 0), (&second, 1)] {
             let [a, b] = &process.objects;
@@ -469,6 +477,35 @@ fn only_the_log_that_an_object_names_counts() {
     lose_power(&scene);
     let [a, b] = scene.look(Durability::Power);
     assert_eq!((a.0[0], b.0[0]), (39, 39));
+    let space = Space::open(&scene.path).unwrap();
+    assert_eq!(space.open_object::<Field<u64>>(id).unwrap().root().get(), 1);
+    let [a, b] = scene.look(Durability::Power);
+    assert_eq!((a.0[0], b.0[0]), (39, 39), "taken back by an older log");
+}
+
+/// After the log has started over, whole records of the round before lie behind
+/// the newest one.
+#[test]
+fn records_of_an_earlier_round_mean_nothing() {
+    for more in [0, 1, 700] {
+        let scene = Scene::new();
+        let process = scene.process(Durability::Power);
+        let [a, b] = &process.objects;
+        let rounds = 1024 + more;
+        for round in 0..rounds {
+            process
+                .space
+                .transaction(|tx| {
+                    tx.set(&a.root().words[0], round)?;
+                    tx.set(&b.root().words[0], round)
+                })
+                .unwrap();
+        }
+        process.die();
+        lose_power(&scene);
+        let [a, b] = scene.look(Durability::Power);
+        assert_eq!((a.0[0], b.0[0]), (rounds - 1, rounds - 1));
+    }
 }
 
 #[test]

@@ -168,6 +168,10 @@ impl Tx<'_> {
         // goes the way of the pointer that leads through it.
         let mut session = self.session.borrow_mut();
         let (number, _) = self.locate(&mut session, ptr)?;
+        let pages = fot::pages_for(bits.index());
+        if pages != 0 {
+            session.keep_fot_pages(self.core(), number, pages)?;
+        }
         let entry = fot::entry_offset(bits.index());
         let slot = session.object(number)?.slot;
         for (i, word) in (0..).zip(self.core().arena().tail_words(slot, entry, 4)?) {

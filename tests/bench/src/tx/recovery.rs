@@ -48,8 +48,9 @@ impl Cut {
         for _ in CHANGED..count {
             space.backend().create(&NewObject::default())?;
         }
-        let ids: Result<Vec<_>, _> =
-            (0..CHANGED).map(|_| Ok::<_, twz::Error>(space.create(Field::new(7u64))?.id())).collect();
+        let ids: Result<Vec<_>, _> = (0..CHANGED)
+            .map(|_| Ok::<_, twz::Error>(space.create(Field::new(7u64))?.id()))
+            .collect();
         Ok(Self { name, path, ids: ids?, space: None })
     }
 
