@@ -110,6 +110,8 @@ impl<'a> Change<'a> {
         Self::begin_logged(core, writer, slots, state)
     }
 
+    #[cold]
+    #[inline(never)]
     fn begin_logged<O>(
         core: &'a Core,
         writer: &Writer<'_, O>,

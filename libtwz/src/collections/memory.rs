@@ -45,9 +45,16 @@ impl<'a> Memory<'a> {
     /// A word of the header.
     #[inline(always)]
     pub fn word(&self, index: usize) -> u64 {
-        if !self.log.is_empty()
-            && let Some(logged) = &self.logged
-        {
+        match self.log.is_empty() {
+            true => self.words[index].load(Ordering::Acquire),
+            false => self.logged_word(index),
+        }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn logged_word(&self, index: usize) -> u64 {
+        if let Some(logged) = &self.logged {
             return logged.word(&self.words[index]);
         }
         for entry in self.log.chunks_exact(2) {
@@ -107,9 +114,16 @@ impl<'a> Memory<'a> {
     /// The same as the log would have it.
     #[inline(always)]
     pub(super) fn unit(&self, offset: u64, size: u64) -> Result<u64> {
-        if !self.log.is_empty()
-            && let Some(logged) = &self.logged
-        {
+        match self.log.is_empty() {
+            true => self.load(offset, size),
+            false => self.logged_unit(offset, size),
+        }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn logged_unit(&self, offset: u64, size: u64) -> Result<u64> {
+        if let Some(logged) = &self.logged {
             return logged.unit(offset, size);
         }
         // Each word is loaded once: a writer may be putting others there.
