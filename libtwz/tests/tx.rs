@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use common::TempPool as Pool;
 use proptest::prelude::*;
-use twz::{Durability, Error, Field, Global, Object, Persist, Ptr, Rights, Space};
+use twz::{Durability, Error, Field, Global, Object, Persist, Ptr, Rights, Space, collections};
 
 #[derive(Persist)]
 #[repr(C)]
@@ -303,6 +303,44 @@ fn pointers_go_with_the_transaction() {
         let to = Global { id: a.id(), offset: 4096 };
         space.transaction(|tx| tx.store_global(&b.root().next, to, Rights(3))).unwrap();
         assert_eq!(b.root().next.global().unwrap(), to);
+    }
+}
+
+/// As another process would: a space of its own knows of no end but its own.
+#[test]
+fn what_another_process_put_past_the_known_end_is_found() {
+    #[derive(Persist)]
+    #[repr(C)]
+    struct Grows {
+        far: Ptr<u64>,
+        wide: collections::Vec<[u64; 100]>,
+    }
+    let (pool, here) = scene(Durability::Process);
+    let mine = here.create(Grows { far: Ptr::null(), wide: collections::Vec::new() }).unwrap();
+    let there = pool.open();
+    let theirs = there.open_object::<Grows>(mine.id()).unwrap();
+
+    // Followed in a transaction.
+    let run = mine.heap().alloc(200_000, 8).unwrap();
+    let block = theirs.heap().alloc(2 << 20, 8).unwrap() + (1 << 20);
+    let at = Global { id: mine.id(), offset: block };
+    theirs.root().far.store_global(at, Rights::READ).unwrap();
+    let found = here.transaction(|tx| Ok(tx.follow(&mine.root().far)?.is_some()));
+    assert!(found.unwrap());
+
+    // Moved, to where the end is known.
+    let [more, _] = [100_000, 100_000].map(|len| theirs.heap().alloc(len, 8).unwrap());
+    mine.heap().free(run).unwrap();
+    assert!(mine.heap().grow(more, 150_000).unwrap() < block);
+
+    // Referred to, where it lies over that end.
+    for n in 0..1000 {
+        theirs.root().wide.push(&theirs.lock().unwrap(), [n; 100]).unwrap();
+        if n.is_power_of_two() {
+            for i in 0..=n {
+                assert_eq!(mine.root().wide.get_ref(i).unwrap(), Some(&[i; 100]));
+            }
+        }
     }
 }
 

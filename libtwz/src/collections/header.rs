@@ -20,7 +20,7 @@
 
 use std::{
     cell::Cell,
-    sync::atomic::{AtomicU8, AtomicU64, Ordering, fence},
+    sync::atomic::{AtomicU64, Ordering, fence},
 };
 
 use twz_abi::{ObjectId, Rights};
@@ -35,7 +35,6 @@ use crate::{
     error::{Error, Result},
     ptr::writable,
     raw::{
-        object::place,
         translate::Translation,
         value::{take_apart, unit_of},
     },
@@ -139,10 +138,7 @@ impl<const N: usize> Header<N> {
 
     /// A reference to a value of the contents.
     pub fn reference<T: Persist>(&self, offset: u64) -> Result<&T> {
-        let memory = self.memory(self.home()?, 0);
-        memory.at::<AtomicU8>(offset)?;
-        // By now the translation is as new as need be.
-        place(self, memory.home.get(), offset)
+        self.memory(self.home()?, 0).at(offset)
     }
 
     /// Begins a change, after finishing one that was broken off.

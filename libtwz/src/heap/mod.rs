@@ -184,7 +184,11 @@ impl Core {
         // As aligned as the old one was.
         let align = 1 << offset.trailing_zeros().min(old.trailing_zeros()).min(16);
         let new = self.heap_alloc(slot, len, align)?;
-        let own = self.own(slot)?;
+        // What is moved may be another process's, past the end that is known here.
+        let own = match self.own(slot)? {
+            own if own.place(offset, old).is_some() => own,
+            _ => self.refresh(slot)?,
+        };
         value::move_bytes(own, offset, new, old)?;
         self.heap_free(slot, offset)?;
         Ok(new)

@@ -13,11 +13,12 @@ use super::{
 use crate::{
     Field, Global, Object, Persist, Ptr,
     error::{Error, Result},
-    ptr::bits_for,
+    ptr::{again, bits_for},
     raw::{
         object::{self as memory, place},
         value::{put_together, take_apart, unit_of},
     },
+    translate::target_of,
     tx::not_in_object,
 };
 
@@ -188,8 +189,11 @@ impl Tx<'_> {
         match bits.is_null() {
             true => Ok(None),
             false => {
-                let target = crate::translate::target_of(ptr, bits)?;
-                place(ptr, target, bits.offset()).map(Some)
+                // The object may have grown since its end was remembered: another
+                // process has taken the block.
+                place(ptr, target_of(ptr, bits)?, bits.offset())
+                    .or_else(|_| place(ptr, again(ptr, bits)?, bits.offset()))
+                    .map(Some)
             }
         }
     }
