@@ -11,7 +11,7 @@ work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 
 # Those of the library and of processes, stripped: they are unpacked into memory.
-cargo=("${CARGO:-cargo}" test --release --no-run --message-format=json -p twz -p twz-tests)
+cargo=("${CARGO:-cargo}" test --release --no-run --message-format=json-render-diagnostics -p twz -p twz-tests)
 "${cargo[@]}" --lib --test bundle --test collections --test fork --test fot --test graph --test heap \
     --test persist --test space --test tx --test wait --test processes 2>"$work/errors" >"$work/built" || {
     cat "$work/errors" && exit 1
@@ -34,6 +34,11 @@ status=0
 for program in /tests/*; do
     echo "-- $program, on the kernel's pool"
     "$program" --test-threads=1 || status=1
+done
+# What those transactions have left is the library's own affair.
+for kind in log processes; do
+    if twz --pool /dev/twz ls | grep " $kind "; then echo "FAILED: $kind is shown" && status=1; fi
+    twz --pool /dev/twz ls --all | grep -q " $kind " || { echo "FAILED: no $kind" && status=1; }
 done
 sed 's/^/SKIPPED HERE /' $TWZ_SKIPS
 exit $status

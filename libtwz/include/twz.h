@@ -167,6 +167,7 @@ int twz_space_close(twz_space *space);
 #define TWZ_KIND_CONTEXT 4u /* a security context */
 #define TWZ_KIND_LOG 5u     /* a log of transactions */
 #define TWZ_KIND_THREAD 6u  /* a program that goes on after a power cut */
+#define TWZ_KIND_PROCESSES 7u /* who has the pool open */
 
 /* What an object shall be. Zeros (`= {0}`) are sensible throughout. */
 struct twz_new {

@@ -116,6 +116,38 @@ fn a_named_object_is_deleted_only_by_force() {
 }
 
 #[test]
+fn what_the_library_keeps_for_itself_is_shown_with_all() {
+    let world = World::new();
+    let id = world.object("mine", b"x");
+    let pool = twz::open_pool(world.pool()).unwrap();
+    // As a pool without a directory has it; a log comes with a transaction.
+    let kind = twz::kind::PROCESSES;
+    let processes = pool.create(&twz::NewObject { kind, ..Default::default() }).unwrap();
+    pool.bind(".processes", processes, false).unwrap();
+    let space = twz::Space::open(world.pool()).unwrap();
+    let count = space.create(twz::Field::new(1u64)).unwrap();
+    space.transaction(|tx| tx.set(count.root(), 2)).unwrap();
+    let kinds = |args: &[&str]| -> Vec<String> {
+        let list = world.json(args);
+        let objects = list["objects"].as_array().unwrap();
+        let mut kinds: Vec<String> =
+            objects.iter().map(|object| object["kind"].as_str().unwrap().into()).collect();
+        kinds.sort();
+        kinds
+    };
+    assert_eq!(kinds(&["ls"]), ["bytes", "typed"]);
+    assert_eq!(kinds(&["ls", "--all"]), ["bytes", "log", "processes", "typed"]);
+    let shown = world.run(["ls"]).ok();
+    assert!(shown.contains(&id) && !shown.contains(&processes.to_string()), "{shown}");
+
+    world.run(["name", "mkdir", "-p", "/.d/e"]).ok();
+    let names = |args: &[&str]| world.run(args).ok().lines().count() - 1;
+    assert_eq!(names(&["name", "ls", "-R"]), 1, "/mine");
+    assert_eq!(names(&["name", "ls", "-R", "-a"]), 4);
+    assert_eq!(names(&["name", "ls", "/.d"]), 1, "asked for by its name");
+}
+
+#[test]
 fn a_taken_name_costs_no_object() {
     let world = World::new();
     world.object("a", b"x");

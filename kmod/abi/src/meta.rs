@@ -37,6 +37,14 @@ pub mod kind {
     pub const LOG: u32 = 5;
     /// A program that is to go on after a power cut: [`crate::thread`].
     pub const THREAD: u32 = 6;
+    /// The process slots of a pool that has no directory: [`crate::log::ProcessSlot`].
+    pub const PROCESSES: u32 = 7;
+
+    /// Whether objects of a kind are there for the library's sake, and not because
+    /// a program asked for one.
+    pub const fn is_housekeeping(kind: u32) -> bool {
+        matches!(kind, LOG | PROCESSES)
+    }
 }
 
 /// The meta record. Its first 128 bytes are written once, at creation, under a

@@ -84,6 +84,7 @@ fn assertions() -> String {
         ("TWZ_KIND_CONTEXT", kind::CONTEXT as u64),
         ("TWZ_KIND_LOG", kind::LOG as u64),
         ("TWZ_KIND_THREAD", kind::THREAD as u64),
+        ("TWZ_KIND_PROCESSES", kind::PROCESSES as u64),
         ("TWZ_REPLACE", names::REPLACE as u64),
         ("TWZ_PROCESS", crate::Durability::Process as u64),
         ("TWZ_POWER", crate::Durability::Power as u64),

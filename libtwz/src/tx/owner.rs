@@ -27,6 +27,7 @@ use nix::{
 use twz_abi::{
     ObjectId, Rights,
     log::{Owner, ProcessSlot},
+    meta::kind,
 };
 use zerocopy::{FromZeros as _, IntoBytes as _};
 
@@ -182,8 +183,9 @@ pub(crate) fn process_object(pool: &dyn Backend) -> Result<OwnedFd> {
             Err(Error::NoName(_)) => {}
             Err(error) => return Err(error),
         }
+        let size = SLOT * Owner::SLOTS as u64;
         let id =
-            pool.create(&NewObject { size: SLOT * Owner::SLOTS as u64, ..NewObject::default() })?;
+            pool.create(&NewObject { kind: kind::PROCESSES, size, ..NewObject::default() })?;
         if let Err(error) = pool.bind(NAME, id, false) {
             pool.delete(id)?;
             // Somebody else was faster, or it cannot be.

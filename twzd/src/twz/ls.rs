@@ -4,7 +4,7 @@
 use std::collections::HashMap;
 
 use clap::Args;
-use twz::{Backend, Binding, ObjectId};
+use twz::{Backend, Binding, ObjectId, kind};
 
 use crate::{
     exit::{Exit, Outcome},
@@ -18,8 +18,9 @@ use crate::{
 
 /// List the objects of the pool
 ///
-/// An object that is damaged is listed with what is wrong; the exit code is 6
-/// then.
+/// Those that the library keeps for itself, logs of transactions and the table of
+/// processes, are not shown without --all. An object that is damaged is listed with
+/// what is wrong; the exit code is 6 then.
 #[derive(Args)]
 #[command(after_help = "EXAMPLES
   twz ls
@@ -32,6 +33,9 @@ pub struct LsArgs {
     /// Also the names of each
     #[arg(long)]
     names: bool,
+    /// Also those that the library keeps for itself
+    #[arg(long, short)]
+    all: bool,
 }
 
 impl LsArgs {
@@ -51,6 +55,7 @@ impl LsArgs {
         for id in ids {
             let own = names.as_mut().map(|names| names.remove(&id).unwrap_or_default());
             match pool.stat(id) {
+                Ok(stat) if !self.all && kind::is_housekeeping(stat.kind) => {}
                 Ok(stat) => document.objects.push(describe(&stat, own)),
                 // Deleted since it was listed.
                 Err(twz::Error::NoObject(_)) => {}

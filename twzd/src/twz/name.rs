@@ -82,6 +82,8 @@ impl NameCommand {
 }
 
 /// List names and what they are bound to
+///
+/// Names that begin with a dot, and what is below them, are not shown without --all.
 #[derive(Args)]
 #[command(after_help = "EXAMPLES
   twz name ls
@@ -93,13 +95,17 @@ pub struct LsArgs {
     /// Those below it too
     #[arg(long, short = 'R')]
     recursive: bool,
+    /// Also those that begin with a dot
+    #[arg(long, short)]
+    all: bool,
 }
 
 impl LsArgs {
     fn run(&self, session: &mut Session) -> Outcome<()> {
         let pool = session.open()?;
         let dir = self.dir.clone().unwrap_or_else(NamePath::root);
-        let found = paths::list(&*pool, &dir, self.recursive)?;
+        let mut found = paths::list(&*pool, &dir, self.recursive)?;
+        found.retain(|(path, _)| self.all || !path.is_hidden_in(&dir));
         let names = found.iter().map(|(path, binding)| document(path, *binding)).collect();
         session.answer(&json::Names { names }, |out, style| {
             let mut table = Table::new(&["NAME", "OBJECT"]);

@@ -15,6 +15,7 @@ pub fn kind_name(kind: u32) -> String {
         kind::CONTEXT => "context".into(),
         kind::LOG => "log".into(),
         kind::THREAD => "thread".into(),
+        kind::PROCESSES => "processes".into(),
         other => format!("kind-{other}"),
     }
 }

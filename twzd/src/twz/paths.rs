@@ -55,6 +55,12 @@ impl NamePath {
     pub fn is_below(&self, other: &Self) -> bool {
         self.0.strip_prefix(&other.0).is_some_and(|rest| rest.starts_with('/'))
     }
+
+    /// Whether a component of this begins with a dot that `dir`, above it, does not have.
+    pub fn is_hidden_in(&self, dir: &Self) -> bool {
+        let rest = self.0.strip_prefix(dir.0.trim_end_matches('/')).unwrap_or(&self.0);
+        rest.split('/').any(|part| part.starts_with('.'))
+    }
 }
 
 impl FromStr for NamePath {
