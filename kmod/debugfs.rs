@@ -63,7 +63,8 @@ fn state(space: &Space, f: &mut Formatter<'_>) -> fmt::Result {
         return Ok(());
     }
     if let Ok(info) = state.store.info() {
-        writeln!(f, "objects {}", info.objects)?;
+        writeln!(f, "objects {}", info.objects.saturating_sub(info.directories))?;
+        writeln!(f, "directories {}", info.directories)?;
         writeln!(f, "records {}", info.records)?;
         writeln!(f, "pages {}", info.pages)?;
         writeln!(f, "free_pages {}", info.free_pages)?;

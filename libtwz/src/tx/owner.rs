@@ -184,8 +184,7 @@ pub(crate) fn process_object(pool: &dyn Backend) -> Result<OwnedFd> {
             Err(error) => return Err(error),
         }
         let size = SLOT * Owner::SLOTS as u64;
-        let id =
-            pool.create(&NewObject { kind: kind::PROCESSES, size, ..NewObject::default() })?;
+        let id = pool.create(&NewObject { kind: kind::PROCESSES, size, ..NewObject::default() })?;
         if let Err(error) = pool.bind(NAME, id, false) {
             pool.delete(id)?;
             // Somebody else was faster, or it cannot be.

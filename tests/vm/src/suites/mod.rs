@@ -3,6 +3,7 @@
 
 pub mod attacks;
 pub mod copies;
+pub mod debugfs;
 pub mod devices;
 pub mod files;
 pub mod life;
@@ -34,6 +35,7 @@ const SUITES: &[Suite] = &[
     tidy("memory", memory::TESTS),
     tidy("wait", wait::TESTS),
     tidy("files", files::TESTS),
+    tidy("debugfs", debugfs::TESTS),
 ];
 
 /// Suites that want the machine for themselves, and are not among all.
