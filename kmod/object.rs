@@ -34,7 +34,7 @@ impl Session {
             return Err(Refusal::argument());
         }
         let identity = identity(new, [0; 32])?;
-        new.id = self.place(new, &identity)?;
+        new.id = self.place(new, &identity, 0)?;
         Ok(())
     }
 
@@ -43,7 +43,7 @@ impl Session {
         if identity.id() != Some(adopt.create.id) {
             return Err(Refusal::new(EINVAL, reason::BAD_ID).of(adopt.create.id));
         }
-        let id = self.place(&adopt.create, &identity)?;
+        let id = self.place(&adopt.create, &identity, adopt.epoch)?;
         if adopt.create.flags & flags::IMMUTABLE == 0 {
             return Ok(());
         }
@@ -57,13 +57,13 @@ impl Session {
         })
     }
 
-    fn place(&self, new: &Create, identity: &Identity) -> Result<ObjectId> {
+    fn place(&self, new: &Create, identity: &Identity, epoch: u64) -> Result<ObjectId> {
         let id = identity.id().ok_or(Refusal::argument())?;
         let Create { kind, fingerprint, size, .. } = *new;
         if kind == meta::kind::NAMES || size > MAX_DATA {
             return Err(Refusal::argument());
         }
-        let new = NewObject { identity: *identity, kind, fingerprint, size };
+        let new = NewObject { identity: *identity, kind, fingerprint, size, epoch };
         self.space.change(|state| {
             let r = state.store.create(id, &new)?;
             if let Some(entry) = state.live.get_mut(r) {
@@ -89,6 +89,7 @@ impl Session {
                 size: record.size,
                 pages: state.store.pages_used(r)?,
                 references: state.live.get(r).holders as u64,
+                epoch: record.epoch,
             };
             Ok(())
         })
@@ -218,7 +219,7 @@ impl Session {
         let id = identity.id().ok_or(Refusal::argument())?;
         let made = self.space.change(|state| {
             let ObjectRecord { kind, fingerprint, size, .. } = state.store.stat(r)?;
-            let new = NewObject { identity, kind, fingerprint, size };
+            let new = NewObject { identity, kind, fingerprint, size, epoch: 0 };
             let made = state.store.copy(r, id, &new)?;
             // Pages that are shared from now on must not be written through.
             if on(Guard::CowZap) {

@@ -99,6 +99,8 @@ pub struct ObjectStat {
     pub stored: u64,
     /// Names bound to it.
     pub names: u64,
+    /// Its epoch: what was granted on it before is void.
+    pub epoch: u64,
 }
 
 /// What a pool is.

@@ -8,11 +8,13 @@
 //! reserved field or an unknown flag is `EINVAL`. A command is extended by a
 //! new one, never by giving a field another meaning.
 
+mod context;
 mod name;
 mod object;
 mod session;
 mod view;
 
+pub use context::*;
 pub use name::*;
 pub use object::*;
 pub use session::*;
@@ -26,7 +28,7 @@ pub const TYPE: u8 = b'Z';
 pub const FIRST: u8 = 0x80;
 
 /// Version of this table. The kernel and the library must agree on it.
-pub const ABI_VERSION: u32 = 1;
+pub const ABI_VERSION: u32 = 2;
 
 /// A command: its name, number and argument size.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -123,6 +125,19 @@ table! {
     RMDIR = 26: PathOnly;
     /// Lists the names in a directory.
     READ_DIR = 27: ReadDir;
+
+    /// Which contexts this memory map is attached to, and a nonce for a proof.
+    CONTEXTS = 28: ContextState;
+    /// Attaches to a context.
+    ATTACH = 29: Attach;
+    /// Detaches from a context.
+    DETACH = 30: ContextOnly;
+    /// Makes a context the active one.
+    SWITCH = 31: ContextOnly;
+    /// Reads a context's object anew, for all who are attached to it.
+    LOAD = 32: ContextOnly;
+    /// Raises an object's epoch: grants of earlier ones are void.
+    REVOKE = 33: Revoke;
 }
 
 /// Where the control page is in the offsets of a view's descriptor: in slot 0,

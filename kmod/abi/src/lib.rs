@@ -34,6 +34,7 @@ pub mod pointer;
 pub mod reason;
 pub mod record;
 pub mod rights;
+pub mod security;
 pub mod superblock;
 pub mod thread;
 pub mod view;

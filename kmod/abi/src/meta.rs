@@ -37,6 +37,10 @@ pub mod kind {
     pub const LOG: u32 = 5;
     /// A program that is to go on after a power cut: [`crate::thread`].
     pub const THREAD: u32 = 6;
+    /// A public key: [`crate::security::Key`].
+    pub const KEY: u32 = 8;
+    /// A secret key, sealed or not: nothing that the kernel reads.
+    pub const SECRET: u32 = 9;
     /// The process slots of a pool that has no directory: [`crate::log::ProcessSlot`].
     pub const PROCESSES: u32 = 7;
 
@@ -96,14 +100,16 @@ pub struct Meta {
     pub log: ObjectId,
     /// Its number in that log's table, with a check over both; or 0.
     pub log_place: u64,
+    /// Grants on it of an earlier epoch are void; atomic. See SECURITY.md.
+    pub epoch: u64,
     /// Zero.
-    pub reserved2: [u8; 320],
+    pub reserved2: [u8; 312],
 }
 layout!(Meta, 512, 8, {
     magic: 0, version: 8, incompat: 12, flags: 16, default_rights: 20, kind: 24, reserved0: 28,
     id: 32, nonce: 48, owner: 64, content: 80, fingerprint: 112, reserved1: 120, checksum: 124,
     size: 128, bounds: 136, heap: 144, generation: 152, lock: 160, log: 168, log_place: 184,
-    reserved2: 192,
+    epoch: 192, reserved2: 200,
 });
 
 /// Bytes of the section that never changes.
@@ -184,7 +190,7 @@ impl Meta {
         if self.incompat != 0 {
             return Err(FormatError::Feature { unknown: self.incompat as u64 });
         }
-        if self.reserved0 != 0 || self.reserved1 != 0 || self.reserved2 != [0; 320] {
+        if self.reserved0 != 0 || self.reserved1 != 0 || self.reserved2 != [0; 312] {
             return Err(FormatError::Reserved { what: "meta record" });
         }
         if self.flags & !flags::KNOWN != 0 {

@@ -45,6 +45,28 @@ table! {
     READ_ONLY = 14: "the pool is read-only";
     /// An argument of a command is not one.
     BAD_ARGUMENT = 15: "an argument is out of range or a reserved field is not zero";
+    /// A context that is not one (SECURITY.md, C1 to C4).
+    BAD_CONTEXT = 16: "the security context's object is not a whole context";
+    /// Neither the right to attach, nor a proof of the owner's key.
+    NO_USE = 17: "attaching takes the right to use the context, or a proof by its owner's key";
+    /// Detached, or never attached.
+    NOT_ATTACHED = 18: "this process is not attached to that security context";
+    /// Attached to as many as can be.
+    TOO_MANY = 19: "no more security contexts can be attached or loaded";
+    /// The context cannot be left by call.
+    CONFINED = 20: "the active security context is left through a gate only";
+    /// The context cannot be detached.
+    UNDETACHABLE = 21: "the security context cannot be detached while it is active, or at all";
+    /// Entered past the gate.
+    NO_GATE = 22: "another attached context would allow it, but not be entered here: no gate";
+    /// Another thread would gain.
+    THREADS = 23: "another attached context would allow it, but other threads would gain by the switch";
+    /// Traced.
+    TRACED = 24: "a process that is traced cannot gain rights";
+    /// A statement without the owner's signature, or of an earlier epoch.
+    BAD_STATEMENT = 25: "the statement does not bear the owner's signature, or lowers the epoch";
+    /// The code that runs may not be in the context that would allow it.
+    CODE_DENIES = 26: "another attached context would allow it, but not the code that runs";
 }
 
 /// The sentence for a reason.

@@ -61,15 +61,17 @@ pub struct ObjectRecord {
     pub tail: MapWord,
     /// The root node of every other page, or a hole.
     pub root: MapWord,
+    /// As in the meta record, and the one that counts.
+    pub epoch: u64,
     /// Zero.
-    pub reserved: [u8; 52],
+    pub reserved: [u8; 44],
     /// CRC-32 of all the bytes before it.
     pub checksum: u32,
 }
 layout!(ObjectRecord, 256, 8, {
     id: 0, nonce: 16, owner: 32, content: 48, flags: 80, default_rights: 84, kind: 88, state: 92,
     fingerprint: 96, size: 104, next: 112, names: 116, direct: 120, tail: 184, root: 192,
-    reserved: 200, checksum: 252,
+    epoch: 200, reserved: 208, checksum: 252,
 });
 
 /// Where a page of an object is: a page number with flags and a check of its
@@ -203,7 +205,7 @@ impl ObjectRecord {
             state::LIVE | state::DYING => {}
             other => return range("object record state", other as u64),
         }
-        if self.reserved != [0; 52] {
+        if self.reserved != [0; 44] {
             return Err(FormatError::Reserved { what: "object record" });
         }
         if !self.id.is_valid() {

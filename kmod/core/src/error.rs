@@ -126,6 +126,13 @@ pub enum StoreError {
         /// The object.
         id: ObjectId,
     },
+    /// An epoch that is not above the one the object has.
+    Epoch {
+        /// The object.
+        id: ObjectId,
+        /// The epoch it has.
+        epoch: u64,
+    },
     /// The nonce gives an id with a zero half.
     Nonce,
     /// No such name.
@@ -227,6 +234,9 @@ impl fmt::Display for StoreError {
             }
             Self::ContentMismatch { id } => {
                 write!(f, "object {id} is refused: its data are not those its id was made from")
+            }
+            Self::Epoch { id, epoch } => {
+                write!(f, "object {id} is at epoch {epoch} already, and epochs only grow")
             }
             Self::Nonce => f.write_str("this nonce gives an id with a zero half: use another"),
             Self::NoName => f.write_str("there is no such name"),

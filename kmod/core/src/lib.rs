@@ -27,6 +27,7 @@ mod data;
 mod delete;
 mod detach;
 mod directory;
+mod epoch;
 mod journal;
 mod map;
 pub mod names;

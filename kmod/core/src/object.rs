@@ -27,12 +27,14 @@ pub struct NewObject {
     pub fingerprint: u64,
     /// Bytes of data, all holes. A copy has the size of its source.
     pub size: u64,
+    /// Its epoch: 0, unless it comes from elsewhere and has been through some.
+    pub epoch: u64,
 }
 
 impl NewObject {
     /// Bytes, empty.
     pub fn bytes(identity: Identity) -> Self {
-        Self { identity, kind: meta::kind::BYTES, fingerprint: 0, size: 0 }
+        Self { identity, kind: meta::kind::BYTES, fingerprint: 0, size: 0, epoch: 0 }
     }
 
     /// The record of such an object.
@@ -48,6 +50,7 @@ impl NewObject {
             state: state::LIVE,
             fingerprint: self.fingerprint,
             size: self.size,
+            epoch: self.epoch,
             ..ObjectRecord::new_zeroed()
         }
     }

@@ -50,6 +50,7 @@ pub fn meta_of(record: &ObjectRecord) -> Meta {
         fingerprint: record.fingerprint,
         size: record.size,
         bounds: Bounds { data_pages: pages_for(record.size) as u32, fot_pages: 0 }.pack(),
+        epoch: record.epoch,
         ..Meta::new_zeroed()
     };
     meta.checksum = meta.compute_checksum();

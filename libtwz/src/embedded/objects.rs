@@ -211,6 +211,7 @@ impl EmbeddedPool {
             size: data.len(),
             stored: (data.blocks() + tail.blocks()) * 512,
             names: data.nlink().saturating_sub(1),
+            epoch: meta.epoch,
         })
     }
 

@@ -37,6 +37,7 @@ impl ImagePool {
             kind: new.kind,
             fingerprint: new.fingerprint,
             size: new.size,
+            epoch: 0,
         };
         self.ask("", |store| store.create(id, &new))?;
         Ok(id)
@@ -132,6 +133,7 @@ impl Backend for ImagePool {
                 size: record.size,
                 stored: store.pages_used(r)? * PAGE,
                 names: record.names as u64,
+                epoch: record.epoch,
             })
         })
     }
@@ -185,7 +187,7 @@ impl Backend for ImagePool {
         let (id, identity) = new.earn_id(content)?;
         // The kind and the type are those of the source: the bytes are.
         let (kind, fingerprint) = (old.kind, old.fingerprint);
-        let new = twz_core::NewObject { identity, kind, fingerprint, size: old.size };
+        let new = twz_core::NewObject { identity, kind, fingerprint, size: old.size, epoch: 0 };
         store.copy(r, id, &new).map_err(&said)?;
         Ok(id)
     }

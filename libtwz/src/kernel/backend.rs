@@ -173,7 +173,7 @@ impl Backend for KernelPool {
             ..*new
         };
         let create = abi::Create { id, ..Self::create_args(&new)? };
-        let mut adopt = abi::Adopt { create, content: identity.content };
+        let mut adopt = abi::Adopt { create, content: identity.content, epoch: 0 };
         match self.session.ask::<{ abi::ADOPT }, _>(&mut adopt) {
             Ok(()) => Ok(id),
             Err(errno) => Err(self.refused(errno, id, Rights::NONE)),
@@ -196,6 +196,7 @@ impl Backend for KernelPool {
             size: stat.size,
             stored: stat.pages * PAGE,
             names: stat.names as u64,
+            epoch: stat.epoch,
         })
     }
 

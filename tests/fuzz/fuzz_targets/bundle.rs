@@ -24,7 +24,7 @@ fn made_honest(data: &[u8]) -> Option<Vec<u8>> {
     let (mut meta, rest) = Meta::read_from_prefix(data.get(8..)?).ok()?;
     (meta.magic, meta.version, meta.incompat, meta.flags) = (META_MAGIC, 1, 0, 0);
     (meta.default_rights, meta.reserved0, meta.reserved1) = (3, 0, 0);
-    (meta.reserved2, meta.heap, meta.bounds, meta.content) = ([0; 320], 0, 0, [0; 32]);
+    (meta.reserved2, meta.heap, meta.bounds, meta.content) = ([0; 312], 0, 0, [0; 32]);
     meta.size %= 1 << 20;
     let identity = twz_core::Identity {
         nonce: meta.nonce,

@@ -277,7 +277,7 @@ pub fn adoptable(nonce: [u8; 16], size: u64) -> abi::Adopt {
         size,
         ..Default::default()
     };
-    abi::Adopt { create, content: [0; 32] }
+    abi::Adopt { create, content: [0; 32], epoch: 0 }
 }
 
 fn case<T: IntoBytes + Immutable>(number: u32, argument: T) -> Case {

@@ -45,8 +45,10 @@ pub struct Adopt {
     pub create: Create,
     /// SHA-256 of the data of an immutable object, else zeros.
     pub content: [u8; 32],
+    /// Its epoch, where it comes from.
+    pub epoch: u64,
 }
-layout!(Adopt, 112, 8, { create: 0, content: 80 });
+layout!(Adopt, 120, 8, { create: 0, content: 80, epoch: 112 });
 
 /// Argument of [`super::STAT`].
 #[derive(
@@ -78,10 +80,13 @@ pub struct Stat {
     pub pages: u64,
     /// Out: mappings and descriptors that keep it.
     pub references: u64,
+    /// Out: its epoch.
+    pub epoch: u64,
 }
-layout!(Stat, 128, 8, {
+layout!(Stat, 136, 8, {
     id: 0, nonce: 16, owner: 32, content: 48, flags: 80, default_rights: 84, kind: 88, names: 92,
     fingerprint: 96, size: 104, pages: 112, references: 120,
+    epoch: 128,
 });
 
 /// Argument of [`super::LIST`].

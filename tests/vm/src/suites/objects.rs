@@ -154,7 +154,9 @@ pub fn sealed(session: &Session, nonce: [u8; 16], size: u64, rights: Rights) -> 
     let identity = Identity { flags, default_rights, content, ..Identity::plain(nonce) };
     let id = identity.id().expect("a nonce that gives an id");
     let create = abi::Create { id, nonce, flags, default_rights, size, ..Default::default() };
-    let id = session.adopt(abi::Adopt { create, content }).expect("ADOPT of what is immutable");
+    let id = session
+        .adopt(abi::Adopt { create, content, epoch: 0 })
+        .expect("ADOPT of what is immutable");
     // Whoever brought it in could fill it, until now.
     session.sync(id).expect("SYNC of what is as its id says");
     id
@@ -171,7 +173,7 @@ fn an_adopted_immutable_object_is_filled_and_then_sealed() {
     let identity = Identity { flags, default_rights, content, ..Identity::plain(nonce) };
     let id = identity.id().expect("a nonce that gives an id");
     let create = abi::Create { id, nonce, flags, size, default_rights, ..Default::default() };
-    assert_eq!(session.adopt(abi::Adopt { create, content }), Ok(id));
+    assert_eq!(session.adopt(abi::Adopt { create, content, epoch: 0 }), Ok(id));
     assert!(session.sync(id).is_err(), "zeros are not what the id covers");
     assert_eq!(session.write(id, PAGE, &[0x33; 99]), Ok(99));
     assert!(session.sync(id).is_err(), "nor is all but the last byte");
