@@ -19,6 +19,7 @@ pub mod ident;
 pub mod media;
 pub mod repair;
 pub mod rights;
+pub mod security;
 pub mod store;
 
 mod alloc;
