@@ -60,6 +60,7 @@ pub mod persist;
 pub mod pools;
 mod ptr;
 mod raw;
+mod record;
 pub mod resolver;
 pub mod resume;
 mod slots;
@@ -89,6 +90,7 @@ pub use object::{Member, Object, Writer};
 pub use persist::Persist;
 pub use pools::{Choice, open_pool};
 pub use ptr::{Global, Ptr, PtrSlice};
+pub use record::{Record, Records};
 pub use space::Space;
 pub use twz_abi::{
     DATA_START, FORMAT_VERSION, MAX_DATA, ObjectId, PtrBits, Rights, fot::flags as fot_flags,

@@ -15,7 +15,7 @@ use crate::{
     ptr::Global,
     raw::{
         object::{self as memory, place},
-        translate::Translation,
+        translate::{Known, Translation},
     },
     slots::Hold,
     space::Space,
@@ -28,26 +28,33 @@ pub struct Object<T> {
     space: Space,
     slot: u32,
     id: ObjectId,
-    root: Translation,
+    /// Where it is and how far it goes, as far as this handle knows.
+    own: Known,
     _type: PhantomData<fn() -> T>,
 }
 
-/// Where the heap of an object begins whose root has `root` bytes.
-fn heap_after(root: u64) -> u64 {
+/// Where what comes after a root of `root` bytes begins: the heap, mostly.
+pub(crate) fn heap_after(root: u64) -> u64 {
     (DATA_START + root).next_multiple_of(64)
 }
 
-pub(crate) fn create<T: Persist>(space: &Space, new: &NewObject, root: T) -> Result<Object<T>> {
+/// Makes an object, with a heap after its root if `heap` says so.
+pub(crate) fn create<T: Persist>(
+    space: &Space,
+    new: &NewObject,
+    root: T,
+    heap: bool,
+) -> Result<Object<T>> {
     let typed = size_of::<T>() != 0;
-    let heap = heap_after(size_of::<T>() as u64);
+    let rest = heap_after(size_of::<T>() as u64);
     let new = NewObject {
         kind: if typed { kind::TYPED } else { new.kind },
         fingerprint: if typed { T::FINGERPRINT } else { new.fingerprint },
-        size: new.size.max(if typed { heap - DATA_START } else { 0 }),
+        size: new.size.max(if typed { rest - DATA_START } else { 0 }),
         ..*new
     };
     let id = space.backend().create(&new)?;
-    let made = fill(space, id, root, typed.then_some(heap));
+    let made = fill(space, id, root, typed.then_some(rest), heap);
     if made.is_err() {
         // Nobody knows of it yet.
         let _ = space.backend().delete(id);
@@ -55,12 +62,20 @@ pub(crate) fn create<T: Persist>(space: &Space, new: &NewObject, root: T) -> Res
     made
 }
 
-fn fill<T: Persist>(space: &Space, id: ObjectId, root: T, heap: Option<u64>) -> Result<Object<T>> {
+fn fill<T: Persist>(
+    space: &Space,
+    id: ObjectId,
+    root: T,
+    rest: Option<u64>,
+    heap: bool,
+) -> Result<Object<T>> {
     let object = open_unchecked::<T>(space, id, Rights(Rights::READ.0 | Rights::WRITE.0))?;
-    if let Some(heap) = heap {
-        space.core().reserve(object.slot, DATA_START, heap)?;
-        memory::init(object.root, DATA_START, root)?;
-        object.set_heap(heap)?;
+    if let Some(rest) = rest {
+        let own = space.core().reserve(object.slot, DATA_START, rest)?;
+        memory::init(own, DATA_START, root)?;
+        if heap {
+            object.set_heap(rest)?;
+        }
     }
     Ok(object)
 }
@@ -99,7 +114,7 @@ pub(crate) fn open<T: Persist>(space: &Space, id: ObjectId, rights: Rights) -> R
     if found != T::FINGERPRINT {
         return Err(Error::WrongType { id, expected: T::FINGERPRINT, found });
     }
-    place::<T, _>(&object, object.root, DATA_START)?;
+    place::<T, _>(&object, object.own.get(), DATA_START)?;
     Ok(object)
 }
 
@@ -108,15 +123,15 @@ fn open_unchecked<T>(space: &Space, id: ObjectId, rights: Rights) -> Result<Obje
     let slot = core.slot_for(id, rights, Hold::Pin)?;
     space.0.handles.fetch_add(1, Ordering::AcqRel);
     // From here on dropping undoes it.
-    let mut object = Object {
+    let object = Object {
         space: space.clone(),
         slot,
         id,
-        root: Translation::new(0, 0, false),
+        own: Known::new(Translation::new(0, 0, false)),
         _type: PhantomData,
     };
     // Asked anew: it may have been deleted while its slot stayed mapped.
-    object.root = core.refresh(slot)?;
+    object.own.set(core.refresh(slot)?);
     Ok(object)
 }
 
@@ -229,7 +244,7 @@ impl<T> Object<T> {
 
     /// Says where the heap is, in an object that nobody knows of yet.
     fn set_heap(&self, heap: u64) -> Result<()> {
-        if !self.root.writable() {
+        if !self.own.get().writable() {
             return Err(Error::denied(self.id, Rights::WRITE));
         }
         let at = META_START + core::mem::offset_of!(Meta, heap) as u64;
@@ -244,9 +259,10 @@ impl<T: Persist> Object<T> {
     /// The value at the start of the object's data.
     #[inline]
     pub fn root(&self) -> &T {
-        match place(self, self.root, DATA_START) {
+        match place(self, self.own.get(), DATA_START) {
             Ok(root) => root,
-            // `open` has placed the same root once, and `root` has not changed.
+            // `open` has placed the same root once, and `slice_at` forgets
+            // nothing that the root needs.
             Err(_) => unreachable!("the root was checked when the object was opened"),
         }
     }
@@ -278,6 +294,27 @@ impl<T: Persist> Object<T> {
         let own = core.translate(self.slot, 0)?;
         for i in 0..len {
             memory::init(own, offset + i * size_of::<U>() as u64, make(i))?;
+        }
+        memory::place_slice(self, own, offset, len)
+    }
+
+    /// The values at a slot offset, as [`crate::Heap::alloc`] gives them: for who
+    /// keeps offsets. Whatever is there is values of the type.
+    #[inline]
+    pub fn slice_at<U: Persist>(&self, offset: u64, len: u64) -> Result<&[U]> {
+        match memory::place_slice(self, self.own.get(), offset, len) {
+            Ok(values) => Ok(values),
+            Err(_) => self.slice_further(offset, len),
+        }
+    }
+
+    /// The data may have grown since its end was looked at.
+    #[cold]
+    #[inline(never)]
+    fn slice_further<U: Persist>(&self, offset: u64, len: u64) -> Result<&[U]> {
+        let own = self.space.core().refresh(self.slot)?;
+        if own.end() > self.own.get().end() {
+            self.own.set(own);
         }
         memory::place_slice(self, own, offset, len)
     }

@@ -62,6 +62,17 @@ impl<T> Ptr<T> {
         self.put(PtrBits::NULL)
     }
 
+    /// Makes it point to what another pointer in the same object points to,
+    /// whatever that is, and without looking whether it is there.
+    #[inline]
+    pub fn copy_from(&self, other: &Self) -> Result<()> {
+        let apart = (&raw const *self) as usize ^ (&raw const *other) as usize;
+        if apart >= SLOT_BYTES || !fast::in_object((&raw const *other) as usize) {
+            return Err(Error::NotInObject);
+        }
+        self.put(other.bits())
+    }
+
     /// Stores bits, if the memory they go to may be written.
     pub(crate) fn put(&self, bits: PtrBits) -> Result<()> {
         writable(self)?;

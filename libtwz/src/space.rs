@@ -149,7 +149,7 @@ impl Space {
 
     /// Makes an object whose root is `root`.
     pub fn create_with<T: Persist>(&self, new: &NewObject, root: T) -> Result<Object<T>> {
-        object::create(self, new, root)
+        object::create(self, new, root, true)
     }
 
     /// Opens an object that was made for a `T`.

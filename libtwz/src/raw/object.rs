@@ -40,7 +40,24 @@ pub fn follow<T: Persist, A: ?Sized>(holder: &A, bits: twz_abi::PtrBits) -> Opti
     Some(unsafe { &*(target as *const T) })
 }
 
+/// The bytes behind a length of 8 bytes that `bits` lead to, found in the
+/// pointer `holder`; `None` sends the caller to the slow path.
+#[inline(always)]
+pub fn follow_run<A: ?Sized>(holder: &A, bits: twz_abi::PtrBits) -> Option<&[u8]> {
+    let address = (&raw const *holder).cast::<u8>() as usize;
+    let (target, room) = super::translate::resolve_within(address, bits, 8, 8)?;
+    // SAFETY: as in `follow`, for a word.
+    let len = unsafe { &*(target as *const AtomicU64) }.load(std::sync::atomic::Ordering::Acquire);
+    if len > room - 8 {
+        return None;
+    }
+    // SAFETY: as in `place_slice`: after the word there are `room - 8` bytes of
+    // data, in a slot that stays mapped while the holder does; any byte is a u8.
+    Some(unsafe { std::slice::from_raw_parts((target + 8) as *const u8, len as usize) })
+}
+
 /// The same for `len` values in a row.
+#[inline(always)]
 pub fn place_slice<T: Persist, A: ?Sized>(
     _anchor: &A,
     target: Translation,

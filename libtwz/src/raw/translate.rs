@@ -74,6 +74,27 @@ impl Translation {
     }
 }
 
+/// A translation that a handle remembers.
+pub struct Known(AtomicU64);
+
+impl Known {
+    /// Remembers this one.
+    pub fn new(target: Translation) -> Self {
+        Self(AtomicU64::new(target.0))
+    }
+
+    /// What is remembered.
+    #[inline(always)]
+    pub fn get(&self) -> Translation {
+        Translation(self.0.load(Ordering::Relaxed))
+    }
+
+    /// Remembers another one of the same slot.
+    pub fn set(&self, target: Translation) {
+        self.0.store(target.0, Ordering::Relaxed);
+    }
+}
+
 /// A word of the tables in slot 0, by its address.
 #[inline(always)]
 fn word(address: usize) -> &'static AtomicU64 {
@@ -113,6 +134,12 @@ fn current(arena: usize) -> bool {
 /// of 0 ends the data at 0, so that nothing is inside it: no test of its own.
 #[inline(always)]
 pub fn resolve(address: usize, bits: PtrBits, len: u64, align: u64) -> Option<usize> {
+    resolve_within(address, bits, len, align).map(|(address, _)| address)
+}
+
+/// The same, and how many bytes of data there are from there on, `len` at least.
+#[inline(always)]
+pub fn resolve_within(address: usize, bits: PtrBits, len: u64, align: u64) -> Option<(usize, u64)> {
     // A value that was taken out of an object may hold a pointer, on the stack.
     let arena = arena_of(address)?;
     let row = row_of(address);
@@ -132,7 +159,7 @@ pub fn resolve(address: usize, bits: PtrBits, len: u64, align: u64) -> Option<us
         (bits.offset(), base, target.end())
     };
     let inside = offset >= DATA_START && offset % align == 0 && offset + len <= end;
-    inside.then(|| base + offset as usize)
+    inside.then(|| (base + offset as usize, end - offset))
 }
 
 /// The translation of `bits` as found in an object at `address`, if cached and
