@@ -90,7 +90,7 @@ impl Space {
             store,
             views: Views::new(),
             inodes: Inodes::new(),
-            contexts: Contexts::new(),
+            contexts: Contexts::new()?,
             read_only,
             dead: false,
         };

@@ -170,7 +170,7 @@ impl<'a> Rules<'a> {
         Rules { policy: Policy::OPEN, seed: 0, slots: &[], gates: &[] };
 
     /// What was [`build`]t.
-    pub fn new(policy: Policy, seed: u64, slots: &'a [Slot], gates: &'a [Gates]) -> Self {
+    pub const fn new(policy: Policy, seed: u64, slots: &'a [Slot], gates: &'a [Gates]) -> Self {
         Self { policy, seed, slots, gates }
     }
 
