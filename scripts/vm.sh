@@ -24,6 +24,7 @@
 #   --debug             with a kernel that checks itself (debug-kernel.sh), six times as slow
 #   --append WORDS      for the kernel's command line
 #   --log FILE          where the kernel's log goes
+#   --trace FILE        where every store to the NVDIMM goes (tests/trace), of one processor
 # NVDIMM names the image of the shell's machine, TWZ_ACCEL the kind of emulation.
 set -euo pipefail
 here=$PWD
@@ -34,7 +35,7 @@ die() { say "$*" && exit 2; }
 
 cache=${TWZ_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/twz}
 mode=shell tree='' build=build module='' module_args='' load=yes fsdax=yes
-memory=1024 image='' size=512 reset='' second=0 plug='' seconds=120 allow='' append='' log=''
+memory=1024 image='' size=512 reset='' second=0 plug='' seconds=120 allow='' append='' log='' trace=''
 add=() command=()
 
 # at FILE: a path that the caller gave, from where the caller is.
@@ -62,6 +63,7 @@ while (($#)); do
         --tree) tree=$(at "$2") && shift ;;
         --append) append=$2 && shift ;;
         --log) log=$(at "$2") && shift ;;
+        --trace) trace=$(at "$2") && shift ;;
         *) die "unknown argument '$1'" ;;
     esac
     shift
@@ -158,6 +160,14 @@ works_with_kvm() {
     [[ $(<"$verdict") == yes ]]
 }
 accel=${TWZ_ACCEL:-}
+if [[ -n $trace ]]; then
+    # Only emulation tells, and only of one processor in which order. The NVDIMM is
+    # where memory that can be added begins: after four gigabytes, of which none is used.
+    "${CARGO:-cargo}" build --quiet --release -p twz-trace --examples
+    cp "${CARGO_TARGET_DIR:-target}/release/examples/libtwz_trace.so" "$work/"
+    accel=tcg,thread=single
+    qemu+=(-smp 1 -plugin "/vm/work/libtwz_trace.so,base=$((4 << 30)),size=$((size << 20)),log=/vm/work/trace")
+fi
 if [[ -z $accel ]]; then works_with_kvm && accel=kvm || accel=tcg,thread=multi; fi
 qemu+=(-accel "$accel")
 
@@ -194,6 +204,7 @@ done
 kill "$timer" 2>/dev/null || true
 mkdir -p "$(dirname "$log")"
 cp "$work/log" "$log"
+[[ -z $trace ]] || mv "$work/trace" "$trace"
 ended=$(cat "$work/ended" 2>/dev/null || true)
 
 [[ ! -s $work/qemu.log ]] || sed 's/^/vm.sh: qemu: /' "$work/qemu.log" >&2

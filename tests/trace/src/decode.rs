@@ -67,8 +67,9 @@ pub fn decode(bytes: &[u8]) -> Instruction {
             let (register, in_memory) = (modrm >> 3 & 7, modrm >> 6 != 3);
             let flushes = register == 7 || register == 6 && prefixes.size;
             match (in_memory, register) {
-                (true, _) if flushes => operand(prefixes.rex, &rest[2..])
-                    .map_or(Instruction::Other, Instruction::Flush),
+                (true, _) if flushes => {
+                    operand(prefixes.rex, &rest[2..]).map_or(Instruction::Other, Instruction::Flush)
+                }
                 (false, 6 | 7) if !prefixes.size => Instruction::Fence,
                 _ => Instruction::Other,
             }

@@ -23,8 +23,7 @@ pub enum Mark {
     End,
 }
 
-const MARKS: [Mark; 6] =
-    [Mark::Text, Mark::Pool, Mark::Length, Mark::Begin, Mark::Done, Mark::End];
+const MARKS: [Mark; 6] = [Mark::Text, Mark::Pool, Mark::Length, Mark::Begin, Mark::Done, Mark::End];
 
 impl Mark {
     /// In ecx.
