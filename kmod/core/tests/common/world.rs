@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0 OR MIT
 //! A small world for the tests of security: objects, keys that sign, contexts
 //! that are built record by record and loaded as the kernel loads them.
+#![allow(dead_code)]
 
 use std::{cell::Cell, collections::HashMap};
 
