@@ -9,10 +9,8 @@
 //! under the lock: a right that is withdrawn under the lock is withdrawn
 //! before or after, never in between.
 //!
-//! A small page must not be put where a large one has come to be since the kernel
-//! looked: it would take it for a table. So large pages are mapped with the lock
-//! held for writing, and who maps small ones, with it held for reading, looks
-//! again first.
+//! Who maps does so in turn with others at the same place (`turn.rs`): the lock keeps
+//! faults apart from changes, turns keep them apart from each other.
 //!
 //! Nothing here allocates memory or does I/O: what may have to grow was made
 //! when the pool was loaded or the view opened.
@@ -74,8 +72,6 @@ pub(crate) fn fault(
         let state = space.state.read();
         state.usable()?;
         match state.look(&wish, &mut found)? {
-            // A large page is mapped by one at a time, with nobody mapping a small one.
-            Look::Map if wish.huge => {}
             Look::Map if on(Guard::CheckLock) => {
                 return Ok(state.map(space, &wish, &found.map, fault));
             }
@@ -177,9 +173,10 @@ impl Wish {
 }
 
 impl State {
-    /// Maps what was found.
+    /// Maps what was found, unless somebody else just has.
     fn map(&self, space: &Space, wish: &Wish, map: &Map, fault: &mut Fault<'_>) -> Outcome {
         let counters = &space.counters;
+        let _turn = space.turns.take(fault);
         if wish.huge {
             if fault.mapped() == Mapped::Table {
                 return Outcome::Smaller;

@@ -8,9 +8,10 @@
 //! 3. a bucket of sleepers (`wait.rs`);
 //! 4. the space's lock, [`Space::state`]: for reading to map what is there, for
 //!    writing to change anything;
-//! 5. what zapping takes (`i_mmap_rwsem`, page table locks).
+//! 5. the turn of the 2 MiB of addresses that are mapped into (`turn.rs`);
+//! 6. what mapping and zapping take (`i_mmap_rwsem`, page table locks).
 //!
-//! Who holds 3 or 4 never touches a program's memory: that may fault, and a
+//! Who holds 3, 4 or 5 never touches a program's memory: that may fault, and a
 //! fault takes 1 and 4. Rights, pages and bindings change under 4 for writing,
 //! and the pages they concern are taken out of all address spaces before it is
 //! let go; a fault looks, decides and maps under 4. So what is mapped never
@@ -25,6 +26,7 @@ use crate::{
     secctx::{ContextNo, Contexts},
     stats::{Counters, Event},
     sys::{Frame, KernelPage, Pmem, RwSem},
+    turn::Turns,
     view::{Place, Views},
     wait::Sleepers,
 };
@@ -42,6 +44,9 @@ pub(crate) struct Space {
     /// Threads that sleep on words of objects.
     #[pin]
     pub sleepers: Sleepers,
+    /// Whose turn it is to map into which 2 MiB of addresses.
+    #[pin]
+    pub turns: Turns,
     #[pin]
     pub refusals: Refusals,
     pub counters: Counters,
@@ -100,6 +105,7 @@ impl Space {
         let space = pin_init!(Self {
             state <- RwSem::new(state),
             sleepers <- Sleepers::new(),
+            turns <- Turns::new(),
             refusals <- refusals,
             counters: Counters::new(),
             control,

@@ -30,6 +30,7 @@ mod space;
 mod stats;
 #[allow(unsafe_code)]
 mod sys;
+mod turn;
 mod view;
 mod wait;
 

@@ -132,6 +132,13 @@ impl Fault<'_> {
         }
     }
 
+    /// A number that the 2 MiB of addresses around the fault have for themselves:
+    /// which entry of the page tables is theirs.
+    pub(crate) fn place(&self) -> usize {
+        // SAFETY: by the type invariant; the entry itself is not looked at.
+        unsafe { (*self.vmf).pmd as usize / core::mem::size_of::<u64>() }
+    }
+
     /// What the 2 MiB of addresses around the fault are mapped by now.
     pub(crate) fn mapped(&self) -> Mapped {
         const HUGE: u64 = 1 << 7;
