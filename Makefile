@@ -48,11 +48,12 @@ fuzz: ## fuzz every structure that comes from outside (TIME=seconds for each, 60
 	@scripts/deps.sh build fuzz
 	@scripts/fuzz.sh $(TIME)
 
-crash: ## play power cuts for long: 300 million crash states, broken variants, bit flips, 2,000 kills, 20 plugs
+crash: ## play power cuts for long: 300 million crash states, broken variants, bit flips, 2,000 kills, 220 plugs
 	@scripts/deps.sh build
 	$(CARGO) run --release -p twz-crash -- --long --json target/crash.json
 	TWZ_LONG=1 $(CARGO) test -p twz-tests --test resume counting
 	TWZ_LONG=1 scripts/vm-resume.sh || [[ $$? == 77 ]]
+	TWZ_LONG=1 scripts/vm-plug.sh || [[ $$? == 77 ]]
 
 miri: ## run the tests of the pure crates under Miri
 	@scripts/deps.sh build

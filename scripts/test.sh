@@ -66,6 +66,7 @@ part vm-guards 'That each attack succeeds where its guard is taken out' scripts/
 part vm-suite "The library's own tests, on the kernel's pool" scripts/vm-suite.sh
 part vm-readme "The README's kernel tour, as typed" scripts/vm-readme.sh
 part vm-resume 'A count that goes on when the power of that machine is cut' scripts/vm-resume.sh
+part vm-plug 'Transactions in that machine when its power is cut' scripts/vm-plug.sh
 part c-example 'The C examples, against an installed library' scripts/c-example.sh
 part crash 'Power cuts: ten million crash states, each recovered and judged' \
     "${CARGO:-cargo}" run --release -p twz-crash -- --json "$logs/crash.json"

@@ -17,6 +17,7 @@ mod library;
 mod lies;
 mod model;
 mod mutants;
+mod plug;
 mod protocols;
 mod random;
 mod report;
@@ -73,6 +74,12 @@ struct Arguments {
     /// Is the process that is killed: writes to this pool until it is.
     #[arg(long, hide = true)]
     writer: Option<PathBuf>,
+    /// Is the one whose power is cut: runs transactions in this pool until then.
+    #[arg(long, hide = true)]
+    plug_write: Option<PathBuf>,
+    /// Is the one who looks at this pool after that.
+    #[arg(long, hide = true)]
+    plug_look: Option<PathBuf>,
     /// About how many states of the library there are to be.
     #[arg(long)]
     library: Option<u64>,
@@ -119,14 +126,14 @@ impl Score {
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
-    if let Some(pool) = &arguments.writer {
-        return match kill::write(pool, arguments.seed) {
-            Ok(()) => ExitCode::SUCCESS,
-            Err(error) => {
-                eprintln!("the writer: {error}");
+    if let Some(done) = program(&arguments) {
+        return done.map_or_else(
+            |error| {
+                println!("FAILED: {error}");
                 ExitCode::FAILURE
-            }
-        };
+            },
+            |()| ExitCode::SUCCESS,
+        );
     }
     step::prepare();
     // A panic of what is judged is a finding, told with all others.
@@ -167,6 +174,18 @@ fn main() -> ExitCode {
         "ok" => ExitCode::SUCCESS,
         _ => ExitCode::FAILURE,
     }
+}
+
+/// Is one of the programs that others are: killed, or run in a machine of its own.
+fn program(arguments: &Arguments) -> Option<Result<(), String>> {
+    let done = if let Some(pool) = &arguments.writer {
+        kill::write(pool, arguments.seed).map_err(|e| e.to_string())
+    } else if let Some(pool) = &arguments.plug_write {
+        plug::write(pool).map_err(|e| e.to_string())
+    } else {
+        plug::look(arguments.plug_look.as_ref()?).map_err(|e| e.to_string())
+    };
+    Some(done)
 }
 
 fn store_part(arguments: &Arguments, score: &mut Score) {
