@@ -49,6 +49,8 @@ while read -r name version _; do
     mkdir "$half/$name"
     cp -r "$from/src" "$from/Cargo.toml" "$half/$name/"
     cp "$from"/LICENSE* "$half/$name/"
+    # Some take it for their documentation, and do not compile without.
+    [[ ! -f $from/README.md ]] || cp "$from/README.md" "$half/$name/"
 done <<<"$list"
 # Somebody else may have finished first; theirs is as good.
 mv -T "$half" "$tree" 2>/dev/null || [[ -d $tree ]]

@@ -40,7 +40,7 @@ copy=(rsync -r --links --checksum --delete)
 sources=(--exclude=bindings_generated.rs --exclude=/vendor --exclude=tests --include='*/' --include='*.rs' --include='*.h'
     --include='*.mk' --include='*.list' --include=Kbuild --include=Makefile --exclude='*')
 "${copy[@]}" "${sources[@]}" kmod/ "$out/"
-"${copy[@]}" --include='*/' --include='*.rs' --exclude='*' "$crates/" "$out/vendor/"
+"${copy[@]}" --include='*/' --include='*.rs' --include=README.md --exclude='*' "$crates/" "$out/vendor/"
 
 log=$out/build.log
 status=0
