@@ -20,7 +20,7 @@ add=()
 while read -r name program; do
     strip -o "$work/$name" "$program"
     add+=(--add "$work/$name=/tests/$name")
-done < <(sed -nE 's/.*"name":"([a-z_]+)".*"test":true.*"executable":"([^"]+)".*/\1 \2/p' "$work/built" |
+done < <(sed -nE 's/.*"name":"([a-z_]+)".*"profile":\{[^}]*"test":true.*"executable":"([^"]+)".*/\1 \2/p' "$work/built" |
     awk '!seen[$1]++ && $1 != "twz_tests"')
 ((${#add[@]} > 10)) || { echo "vm-suite.sh: FAILED: the tests were not built" && exit 1; }
 "${CARGO:-cargo}" build --quiet --release -p twz-tests --bins
