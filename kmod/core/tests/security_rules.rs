@@ -224,6 +224,13 @@ fn g5_a_signature_says_what_it_signs() {
     // The same bytes, signed as something else.
     let plain = s.owner.signer.sign(&grant.as_bytes()[..192]).to_bytes();
     assert_eq!(s.left(Grant { signature: plain, ..grant }), Rights::NONE);
+    // And what each of the three says, in front of its bytes, is its own.
+    let said = |domain: &[u8; 16], bytes: &[u8]| [domain, bytes].concat();
+    assert_eq!(grant.message()[..], said(b"twizzler grant 1", &grant.as_bytes()[..192]));
+    let claim = AttachClaim { pool: [1; 16], context: s.web, nonce: [2; 32] };
+    assert_eq!(claim.message()[..], said(b"twizzler attach1", claim.as_bytes()));
+    let claim = RevokeClaim { object: s.web, epoch: 1, reserved: 0 };
+    assert_eq!(claim.message()[..], said(b"twizzler revoke1", claim.as_bytes()));
 }
 
 #[test]
