@@ -27,6 +27,9 @@ for what in "$@"; do
         bench)
             need gcc gcc
             need libpmemobj-dev /usr/include/libpmemobj.h
+            need liblmdb-dev /usr/include/lmdb.h
+            need librocksdb-dev /usr/include/rocksdb/c.h
+            need libsqlite3-dev /usr/include/sqlite3.h
             need valgrind valgrind
             ;;
         fuzz) need g++ g++ ;;

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! The race: `twz-bench [ptr|space|tx]`, all without an argument.
+//! The race: `twz-bench [ptr|space|tx|kvs]`, all without an argument; `kvs --quick`
+//! shows in seconds that this one works, and measures nothing.
 //!
 //! Each bench is one module here and writes one report, `target/bench/NAME.json`
 //! ([`report`]). Subject and peers take turns ([`race`]), every answer is
@@ -7,8 +8,10 @@
 //! peer, add a file with a [`race::Contender`] beside the other ones and put it
 //! into its bench's list.
 
+mod callgrind;
 mod error;
 mod goal;
+mod kvs;
 mod machine;
 mod ptr;
 mod race;
@@ -23,7 +26,10 @@ use error::Failed;
 /// A bench: its name on the command line, and what runs it.
 type Bench = (&'static str, fn() -> Result<Vec<report::Record>, Failed>);
 
-const BENCHES: [Bench; 3] = [("ptr", ptr::run), ("space", space::run), ("tx", tx::run)];
+const BENCHES: [Bench; 4] =
+    [("ptr", ptr::run), ("space", space::run), ("tx", tx::run), ("kvs", || kvs::run(false))];
+
+const USAGE: &str = "twz-bench [ptr|space|tx|kvs [--quick]]";
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -31,14 +37,14 @@ fn main() -> ExitCode {
     let done = match words[..] {
         [] => machine::describe().and_then(|()| BENCHES.iter().try_for_each(run)),
         // What the instruction counter starts below valgrind.
+        ["count", "kvs", case, peer] => kvs::count(case, peer),
         ["count", case, peer] => ptr::count(case, peer),
+        ["kvs", "--quick"] => run(&("kvs", || kvs::run(true))),
         [name] => match BENCHES.iter().find(|(known, _)| *known == name) {
             Some(bench) => machine::describe().and_then(|()| run(bench)),
-            None => {
-                Err(Failed::new(format!("there is no bench '{name}'; there are ptr, space and tx")))
-            }
+            None => Err(Failed::new(format!("there is no bench '{name}'; {USAGE}"))),
         },
-        _ => Err(Failed::new("twz-bench [ptr|space|tx]")),
+        _ => Err(Failed::new(USAGE)),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,
@@ -52,5 +58,9 @@ fn main() -> ExitCode {
 fn run((name, bench): &Bench) -> Result<(), Failed> {
     let records = bench()?;
     report::print(name, &records);
-    report::write(name, &records)
+    report::write(&format!("{name}.json"), &report::json(&records)?)?;
+    match kvs::draw(&records) {
+        Some(plot) => report::write(&format!("{name}.svg"), &plot),
+        None => Ok(()),
+    }
 }

@@ -23,11 +23,11 @@ pub trait Contender {
 
 /// What is raced, and for how long.
 #[derive(Clone, Copy)]
-pub struct Race {
+pub struct Race<'a> {
     /// The bench.
     pub bench: &'static str,
     /// The case.
-    pub case: &'static str,
+    pub case: &'a str,
     /// Rounds.
     pub rounds: usize,
     /// Operations of each contender in each round.
@@ -37,11 +37,34 @@ pub struct Race {
     pub warm: u64,
 }
 
-/// CPU time of this process.
+impl<C: Contender + ?Sized> Contender for &mut C {
+    fn name(&self) -> &'static str {
+        (**self).name()
+    }
+
+    fn prepare(&mut self) -> Result<(), Failed> {
+        (**self).prepare()
+    }
+
+    fn run(&mut self, operations: u64) -> Result<(), Failed> {
+        (**self).run(operations)
+    }
+}
+
+/// CPU time of this process, all its threads together.
 pub fn cpu_ns() -> u64 {
+    clock(libc::CLOCK_PROCESS_CPUTIME_ID)
+}
+
+/// CPU time of this thread alone.
+pub fn thread_cpu_ns() -> u64 {
+    clock(libc::CLOCK_THREAD_CPUTIME_ID)
+}
+
+fn clock(which: libc::clockid_t) -> u64 {
     let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
     // SAFETY: `time` is ours to be written.
-    unsafe { libc::clock_gettime(libc::CLOCK_PROCESS_CPUTIME_ID, &mut time) };
+    unsafe { libc::clock_gettime(which, &mut time) };
     time.tv_sec as u64 * 1_000_000_000 + time.tv_nsec as u64
 }
 

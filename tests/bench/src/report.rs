@@ -90,18 +90,23 @@ fn directory() -> PathBuf {
     }
 }
 
-/// Writes a bench's report.
-pub fn write(bench: &str, records: &[Record]) -> Result<(), Failed> {
-    let path = directory().join(format!("{bench}.json"));
-    fs::create_dir_all(directory())?;
+/// A bench's report, one record a line.
+pub fn json(records: &[Record]) -> Result<String, Failed> {
     let lines: Result<Vec<String>, _> = records.iter().map(serde_json::to_string).collect();
-    fs::write(&path, format!("[\n{}\n]\n", lines?.join(",\n")))?;
+    Ok(format!("[\n{}\n]\n", lines?.join(",\n")))
+}
+
+/// Writes a file to where reports go.
+pub fn write(name: &str, text: &str) -> Result<(), Failed> {
+    let path = directory().join(name);
+    fs::create_dir_all(directory())?;
+    fs::write(&path, text)?;
     println!("\nwritten to {}", path.display());
     Ok(())
 }
 
 /// A value with about three digits that count.
-fn short(value: f64) -> String {
+pub fn short(value: f64) -> String {
     match value {
         v if v >= 1e6 => format!("{:.1}M", v / 1e6),
         v if v >= 1e4 => format!("{:.0}k", v / 1e3),
@@ -115,7 +120,7 @@ fn short(value: f64) -> String {
 pub fn print(bench: &str, records: &[Record]) {
     println!("\n{bench}: ratio = subject / peer, below 1 the subject is cheaper");
     println!(
-        "{:<14}{:<13}{:<13}{:>7} {:>7} {:>7} {:>8} {:>8} {:<6} goals",
+        "{:<26}{:<12}{:<12}{:>7} {:>7} {:>7} {:>8} {:>8} {:<6} goals",
         "case", "subject", "peer", "ratio", "lo", "hi", "subject", "peer", "unit"
     );
     let (mut reached, mut set) = (0, 0);
@@ -125,7 +130,7 @@ pub fn print(bench: &str, records: &[Record]) {
         reached += goals.iter().filter(|goal| goal.reached(record)).count();
         let verdicts: Vec<String> = goals.iter().map(|goal| goal.verdict(record)).collect();
         println!(
-            "{:<14}{:<13}{:<13}{:>7} {:>7} {:>7} {:>8} {:>8} {:<6} {}",
+            "{:<26}{:<12}{:<12}{:>7} {:>7} {:>7} {:>8} {:>8} {:<6} {}",
             record.case,
             record.subject,
             record.peer,

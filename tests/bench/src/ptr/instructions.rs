@@ -3,13 +3,11 @@
 //! program below valgrind (`twz-bench count CASE PEER`), with nothing collected
 //! outside the chase.
 
-use std::process::Command;
-
 use super::{
     chase::{CASES, Case},
     store, with_peers,
 };
-use crate::{error::Failed, race::Contender, report::Record};
+use crate::{callgrind, error::Failed, race::Contender, report::Record};
 
 /// Operations that are counted.
 const OPERATIONS: u64 = 100 << 10;
@@ -57,7 +55,7 @@ pub fn run() -> Result<Vec<Record>, Failed> {
 fn count_all(case: &str, all: &[Counted]) -> Vec<Record> {
     let mut counts = Vec::new();
     for &(peer, function) in all {
-        match below_valgrind(case, peer, function) {
+        match callgrind::count(&["count", case, peer], function, OPERATIONS) {
             Ok(count) => counts.push((peer, count)),
             Err(failed) => {
                 println!("ptr: instructions of {peer} in {case} not counted: {failed}");
@@ -71,21 +69,4 @@ fn count_all(case: &str, all: &[Counted]) -> Vec<Record> {
             Record::from_counts(case, [subject, peer], [ours, theirs], "instructions")
         })
         .collect()
-}
-
-/// Instructions per operation; the function's own beginning and end are lost in them.
-fn below_valgrind(case: &str, peer: &str, function: &str) -> Result<f64, Failed> {
-    let output = Command::new("valgrind")
-        .args(["--tool=callgrind", "--callgrind-out-file=/dev/null"])
-        .arg(format!("--toggle-collect={function}"))
-        .arg(std::env::current_exe()?)
-        .args(["count", case, peer])
-        .output()?;
-    let said = String::from_utf8_lossy(&output.stderr);
-    let counted = said.lines().find_map(|line| line.split_once("Collected :"));
-    let counted = counted.and_then(|(_, count)| count.trim().parse::<u64>().ok());
-    match counted.filter(|&count| output.status.success() && count > OPERATIONS) {
-        Some(count) => Ok(count as f64 / OPERATIONS as f64),
-        None => Err(Failed::new(said.lines().last().unwrap_or("valgrind said nothing"))),
-    }
 }

@@ -3,7 +3,7 @@
 //! the same tmpfs. Both are told to flush as on persistent memory: libpmemobj by
 //! PMEM_IS_PMEM_FORCE, libtwz by TWZ_PERSIST.
 
-mod fences;
+pub mod fences;
 mod pmemobj;
 mod recovery;
 mod twz;
