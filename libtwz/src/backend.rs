@@ -14,7 +14,7 @@
 
 use std::{os::fd::OwnedFd, sync::atomic::AtomicU64, time::Duration};
 
-use twz_abi::{ObjectId, Rights, meta};
+use twz_abi::{ObjectId, Rights, ioctl::ContextState, meta, security::Signature};
 use twz_core::{ident::Identity, rights::Access};
 
 use crate::{
@@ -338,4 +338,46 @@ pub trait Backend: Send + Sync {
     /// Wakes at most so many of those who sleep on a word, in all processes;
     /// says how many. Store first, then wake.
     fn wake(&self, word: &Word<'_>, count: u64) -> Result<u64>;
+
+    /// What the process is attached to. Asking makes a new nonce.
+    fn contexts(&self) -> Result<ContextState> {
+        Err(NO_CONTEXTS)
+    }
+
+    /// Attaches the process to a context: [`attach_flags`], less PROOF, which a
+    /// signature says.
+    ///
+    /// [`attach_flags`]: twz_abi::ioctl::attach_flags
+    fn attach_context(&self, id: ObjectId, flags: u32, proof: Option<&Signature>) -> Result<()> {
+        let _ = (id, flags, proof);
+        Err(NO_CONTEXTS)
+    }
+
+    /// Detaches the process from a context.
+    fn detach_context(&self, id: ObjectId) -> Result<()> {
+        let _ = id;
+        Err(NO_CONTEXTS)
+    }
+
+    /// Makes an attached context the active one. Who has mapped anything asks
+    /// [`Backend::map`] again, for each slot.
+    fn switch_context(&self, id: ObjectId) -> Result<()> {
+        let _ = id;
+        Err(NO_CONTEXTS)
+    }
+
+    /// Reads a context anew: grants that hold, and that do not.
+    fn load_context(&self, id: ObjectId) -> Result<(u32, u32)> {
+        let _ = id;
+        Err(NO_CONTEXTS)
+    }
+
+    /// Raises an object's epoch to what its owner has signed.
+    fn revoke(&self, id: ObjectId, epoch: u64, signature: &Signature) -> Result<()> {
+        let _ = (id, epoch, signature);
+        Err(NO_CONTEXTS)
+    }
 }
+
+const NO_CONTEXTS: Error =
+    Error::Unsupported("nobody acts in an image; copy the pool into a directory first");

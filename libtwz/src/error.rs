@@ -4,8 +4,8 @@
 
 use std::{fmt, io, path::PathBuf};
 
-use twz_abi::{FormatError, ObjectId, Rights};
-use twz_core::error::StoreError;
+use twz_abi::{FormatError, ObjectId, Rights, reason};
+use twz_core::{error::StoreError, security::Spoiled};
 
 /// Result of everything in this library.
 pub type Result<T> = std::result::Result<T, Error>;
@@ -89,6 +89,24 @@ pub enum Error {
         /// The errno that came with it.
         errno: i32,
     },
+    /// A rule about security contexts says no: kmod/abi/SECURITY.md.
+    Context {
+        /// The context or object that it is about; null for the default context.
+        id: ObjectId,
+        /// [`twz_abi::reason`]: the same numbers whoever decides.
+        reason: u32,
+        /// What exactly is wrong with a context that is not whole.
+        spoiled: Option<Spoiled>,
+    },
+    /// This key does not speak for the object.
+    NotOwner {
+        /// The object.
+        id: ObjectId,
+        /// Why not.
+        why: &'static str,
+    },
+    /// A secret key cannot be had from what is there.
+    Secret(NoSecret),
     /// There is no pool here.
     NoPool(PathBuf),
     /// The kernel was asked for, and no module serves this device.
@@ -124,6 +142,36 @@ pub enum Error {
     },
 }
 
+/// Why a secret key cannot be had.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NoSecret {
+    /// It is sealed, and no passphrase was given.
+    Sealed,
+    /// The passphrase is another one.
+    WrongPassphrase,
+    /// The bytes are not those that were written, or no secret at all.
+    Altered,
+    /// The file may be read by others than its owner.
+    Open,
+}
+
+impl fmt::Display for NoSecret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Sealed => "the secret key is sealed: give its passphrase",
+            Self::WrongPassphrase => {
+                "this is not the passphrase that the secret key is sealed with"
+            }
+            Self::Altered => {
+                "the secret key was altered or cut off, or is none: take it from a copy"
+            }
+            Self::Open => {
+                "others may read the file of the secret key: chmod 600 it, and consider a new key"
+            }
+        })
+    }
+}
+
 /// What the kernel module says of an access that it refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Refusal {
@@ -143,6 +191,16 @@ impl Error {
     /// A right that is missing, as the library sees it.
     pub fn denied(id: ObjectId, wanted: Rights) -> Self {
         Self::Denied { id, wanted, refusal: None }
+    }
+
+    /// A context that is not whole.
+    pub(crate) fn spoiled(id: ObjectId, why: Spoiled) -> Self {
+        Self::Context { id, reason: reason::BAD_CONTEXT, spoiled: Some(why) }
+    }
+
+    /// What a rule about contexts says no to.
+    pub(crate) fn context(id: ObjectId, reason: u32) -> Self {
+        Self::Context { id, reason, spoiled: None }
     }
 
     /// An error of the operating system, without allocating: the fault path
@@ -179,6 +237,10 @@ impl Error {
             | Self::Unresolved { .. } => libc::ENOENT,
             Self::OtherModule { .. } => libc::EPROTO,
             Self::Kernel { errno, .. } => *errno,
+            Self::Context { reason, .. } => context_errno(*reason),
+            Self::NotOwner { .. } => libc::EPERM,
+            Self::Secret(NoSecret::Altered) => libc::EUCLEAN,
+            Self::Secret(_) => libc::EACCES,
             Self::Exists(_) | Self::NameTaken(_) | Self::PoolExists(_) => libc::EEXIST,
             Self::NotADirectory(_) => libc::ENOTDIR,
             Self::NotEmpty(_) => libc::ENOTEMPTY,
@@ -279,6 +341,15 @@ impl fmt::Display for Error {
                 write!(f, "no pool at {0}; 'twz pool init {0}' makes one", path.display())
             }
             Self::NoModule(_) | Self::OtherModule { .. } | Self::Kernel { .. } => self.of_module(f),
+            Self::Context { id, reason, spoiled } => {
+                match id.is_null() {
+                    true => write!(f, "the default context: {}", reason::text(*reason))?,
+                    false => write!(f, "{id}: {}", reason::text(*reason))?,
+                }
+                spoiled.map_or(Ok(()), |why| write!(f, " ({why:?})"))
+            }
+            Self::NotOwner { id, why } => write!(f, "this key does not speak for {id}: {why}"),
+            Self::Secret(why) => fmt::Display::fmt(why, f),
             Self::PoolExists(path) => {
                 write!(f, "{} exists already; choose another place", path.display())
             }
@@ -294,6 +365,18 @@ impl fmt::Display for Error {
                 write!(f, "cannot {doing}: {}", explain(error))
             }
         }
+    }
+}
+
+/// The errno of a reason that is about contexts.
+fn context_errno(reason: u32) -> i32 {
+    match reason {
+        reason::BAD_CONTEXT => libc::EUCLEAN,
+        reason::NOT_ATTACHED => libc::ENOENT,
+        reason::TOO_MANY => libc::ENOSPC,
+        reason::UNDETACHABLE => libc::EBUSY,
+        reason::CONFINED | reason::TRACED | reason::BAD_STATEMENT => libc::EPERM,
+        _ => libc::EACCES,
     }
 }
 

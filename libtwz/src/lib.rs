@@ -63,6 +63,7 @@ mod raw;
 mod record;
 pub mod resolver;
 pub mod resume;
+pub mod security;
 mod slots;
 mod space;
 #[cfg(test)]

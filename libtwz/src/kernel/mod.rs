@@ -8,6 +8,7 @@
 
 mod attach;
 mod backend;
+mod contexts;
 mod said;
 
 use std::{

@@ -41,7 +41,7 @@ macro_rules! plain {
 }
 plain! {
     Handshake Info LastError Fault Create Adopt Stat Resize Reserve Delete Sync Copy Wait Wake
-    InvalidateView Resolve
+    InvalidateView Resolve ContextState Attach ContextOnly Revoke
 }
 
 /// Gives one command to the kernel.

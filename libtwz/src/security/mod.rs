@@ -1,0 +1,74 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! Who may do what: keys, contexts, what they grant, and who acts in which.
+//!
+//! The model is kmod/abi/SECURITY.md's, and the decisions are `twz_core`'s, which
+//! the kernel module obeys at a fault and the embedded pool where it maps. Here is
+//! what a program does with it:
+//!
+//! - [`KeyPair`] signs. Its public half is an immutable object, the secret half is
+//!   kept in a [`secret`] object or a file, sealed with a passphrase if wanted.
+//! - [`Context`] is a handle on a context object: its policy and its records.
+//! - [`Terms`] say what is granted; signed they are a [`Grant`].
+//! - [`why()`] explains what a context allows on an object, link by link.
+//! - [`crate::Space::attach`] and its neighbours act in contexts, and
+//!   [`crate::Space::revoke`] takes rights back.
+//!
+//! ```
+//! use twz::security::{Context, KeyPair, NewContext, Terms};
+//! # use twz::{EmbeddedPool, InitOptions, NewObject, Rights, Space};
+//! # fn main() -> twz::Result<()> {
+//! # let dir = tempfile::tempdir().unwrap();
+//! # let path = dir.path().join("pool");
+//! # EmbeddedPool::init(&path, &InitOptions::default())?;
+//! let space = Space::open(&path)?;
+//! let pool = space.backend();
+//! let key = KeyPair::generate()?;
+//! let owner = key.publish(pool)?;
+//! // Nobody may touch it, and its owner says who may.
+//! let new = NewObject { owner, default_rights: Rights::NONE, size: 64, ..NewObject::default() };
+//! let ledger = pool.create(&new)?;
+//! let web = Context::create(pool, &NewContext { owner, ..NewContext::default() })?;
+//! web.grant(&Terms::new(ledger, Rights::READ), &key)?;
+//!
+//! assert!(space.open_object_read::<()>(ledger).is_err());
+//! space.attach(web.id())?;
+//! space.switch(web.id())?;
+//! assert!(space.open_object_read::<()>(ledger).is_ok());
+//! # Ok(())
+//! # }
+//! ```
+
+mod context;
+mod facts;
+mod grant;
+mod key;
+mod made;
+pub mod secret;
+mod session;
+mod why;
+
+pub use context::{Context, Entry, NewContext};
+pub use facts::Ed25519;
+pub use grant::{Terms, sign};
+pub use key::KeyPair;
+pub use session::{Attached, How};
+pub use why::{Link, Why, why, why_at};
+
+pub use twz_abi::{
+    ioctl::attach_flags,
+    security::{
+        AttachClaim, Gate, Grant, Key, MAX_ATTACHED, MAX_CHAIN, MAX_RECORDS, Mask, Policy,
+        PublicKey, RevokeClaim, Signature, context_flags,
+    },
+};
+pub use twz_core::security::{Flaw, Spoiled, link::digest};
+
+use twz_abi::ObjectId;
+
+/// The default context: it has no object, masks nothing and grants nothing.
+pub const DEFAULT: ObjectId = ObjectId::NULL;
+
+/// Nanoseconds since 1970: the clock that grants begin and end by.
+pub fn now() -> u64 {
+    std::time::SystemTime::UNIX_EPOCH.elapsed().map_or(0, |since| since.as_nanos() as u64)
+}
