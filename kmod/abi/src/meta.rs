@@ -100,7 +100,7 @@ pub struct Meta {
     pub log: ObjectId,
     /// Its number in that log's table, with a check over both; or 0.
     pub log_place: u64,
-    /// Grants on it of an earlier epoch are void; atomic. See SECURITY.md.
+    /// Grants on it of an earlier epoch are void; atomic. See [`epoch_word`].
     pub epoch: u64,
     /// Zero.
     pub reserved2: [u8; 312],
@@ -133,6 +133,26 @@ pub fn heap_offset(word: u64) -> Result<Option<u64>, FormatError> {
         0 => Ok(None),
         _ if range && heap_word(offset) == word => Ok(Some(offset)),
         _ => Err(FormatError::Range { what: "heap offset", found: word }),
+    }
+}
+
+/// The highest epoch there is.
+pub const MAX_EPOCH: u64 = u32::MAX as u64;
+
+/// The word for [`Meta::epoch`]: the epoch in the low half and its CRC-32 in the
+/// high half, so that no flipped bit makes old grants good again; 0 is epoch 0.
+pub fn epoch_word(epoch: u64) -> u64 {
+    match epoch.min(MAX_EPOCH) {
+        0 => 0,
+        epoch => epoch | (crc32(&(epoch as u32).to_le_bytes()) as u64) << 32,
+    }
+}
+
+/// The epoch that a word of [`Meta::epoch`] says.
+pub fn epoch_of(word: u64) -> Result<u64, FormatError> {
+    match epoch_word(word & MAX_EPOCH) == word {
+        true => Ok(word & MAX_EPOCH),
+        false => Err(FormatError::Range { what: "object epoch", found: word }),
     }
 }
 
@@ -215,6 +235,7 @@ impl Meta {
             return Err(FormatError::Range { what: "object bounds", found: self.bounds });
         }
         self.check_log()?;
+        epoch_of(self.epoch)?;
         heap_offset(self.heap).map(|_| ())
     }
 
@@ -234,6 +255,16 @@ impl Meta {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn every_single_bit_flip_of_an_epoch_is_noticed() {
+        for epoch in [0, 1, 2, 77, 1 << 20, MAX_EPOCH] {
+            assert_eq!(epoch_of(epoch_word(epoch)), Ok(epoch));
+            for bit in 0..64 {
+                assert!(epoch_of(epoch_word(epoch) ^ 1 << bit).is_err(), "{epoch} bit {bit}");
+            }
+        }
+    }
 
     #[test]
     fn every_single_bit_flip_of_a_heap_word_is_noticed() {

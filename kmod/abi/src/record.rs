@@ -6,7 +6,9 @@
 use zerocopy::IntoBytes as _;
 use zerocopy_derive::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
-use crate::{checksum::crc32, layout::layout, FormatError, ObjectId, Rights, MAX_DATA};
+use crate::{
+    checksum::crc32, layout::layout, meta::MAX_EPOCH, FormatError, ObjectId, Rights, MAX_DATA,
+};
 
 /// Bytes in a record.
 pub const RECORD_SIZE: u64 = 256;
@@ -213,6 +215,9 @@ impl ObjectRecord {
         }
         if self.flags & !crate::meta::flags::KNOWN != 0 {
             return range("object flags", self.flags as u64);
+        }
+        if self.epoch > MAX_EPOCH {
+            return Err(FormatError::Range { what: "object epoch", found: self.epoch });
         }
         if !Rights(self.default_rights).check() {
             return range("default rights", self.default_rights as u64);

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0 OR MIT
 //! An object's epoch, which only grows: what was granted before is void.
 
+use twz_abi::meta;
+
 use crate::{
     error::{Result, StoreError},
     media::Media,
@@ -13,7 +15,7 @@ impl<M: Media> Store<M> {
     pub fn raise_epoch(&mut self, r: RecordNo, epoch: u64) -> Result<()> {
         self.writable()?;
         let record = self.held(r)?;
-        if epoch <= record.epoch {
+        if epoch <= record.epoch || epoch > meta::MAX_EPOCH {
             return Err(StoreError::Epoch { id: record.id, epoch: record.epoch });
         }
         self.transact(|s| {

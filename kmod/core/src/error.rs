@@ -126,7 +126,7 @@ pub enum StoreError {
         /// The object.
         id: ObjectId,
     },
-    /// An epoch that is not above the one the object has.
+    /// An epoch that is not above the one the object has, or above all there are.
     Epoch {
         /// The object.
         id: ObjectId,
@@ -236,7 +236,11 @@ impl fmt::Display for StoreError {
                 write!(f, "object {id} is refused: its data are not those its id was made from")
             }
             Self::Epoch { id, epoch } => {
-                write!(f, "object {id} is at epoch {epoch} already, and epochs only grow")
+                write!(
+                    f,
+                    "object {id} is at epoch {epoch} already: epochs only grow, up to {}",
+                    twz_abi::meta::MAX_EPOCH
+                )
             }
             Self::Nonce => f.write_str("this nonce gives an id with a zero half: use another"),
             Self::NoName => f.write_str("there is no such name"),

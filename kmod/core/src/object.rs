@@ -112,6 +112,9 @@ impl<M: Media> Store<M> {
         if new.size > MAX_DATA {
             return Err(StoreError::Size { size: new.size, limit: MAX_DATA });
         }
+        if new.epoch > meta::MAX_EPOCH {
+            return Err(StoreError::Epoch { id, epoch: new.epoch });
+        }
         self.absent(id)
     }
 

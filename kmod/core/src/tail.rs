@@ -10,7 +10,7 @@
 use core::mem::offset_of;
 
 use twz_abi::{
-    meta::{heap_offset, Bounds, META_MAGIC},
+    meta::{epoch_word, heap_offset, Bounds, META_MAGIC},
     record::MapWord,
     Meta, ObjectRecord, FORMAT_VERSION, META_START, PAGE, SLOT_PAGES, TAIL_START,
 };
@@ -50,7 +50,7 @@ pub fn meta_of(record: &ObjectRecord) -> Meta {
         fingerprint: record.fingerprint,
         size: record.size,
         bounds: Bounds { data_pages: pages_for(record.size) as u32, fot_pages: 0 }.pack(),
-        epoch: record.epoch,
+        epoch: epoch_word(record.epoch),
         ..Meta::new_zeroed()
     };
     meta.checksum = meta.compute_checksum();

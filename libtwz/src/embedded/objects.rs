@@ -18,7 +18,7 @@ use std::{
 
 use twz_abi::{
     FORMAT_VERSION, MAX_DATA, META_START, Meta, ObjectId, PAGE, Rights, TAIL_START,
-    meta::{Bounds, META_MAGIC, flags},
+    meta::{Bounds, MAX_EPOCH, META_MAGIC, epoch_of, flags},
 };
 use twz_core::ident::Identity;
 use zerocopy::{FromZeros as _, IntoBytes as _};
@@ -211,7 +211,7 @@ impl EmbeddedPool {
             size: data.len(),
             stored: (data.blocks() + tail.blocks()) * 512,
             names: data.nlink().saturating_sub(1),
-            epoch: meta.epoch,
+            epoch: epoch_of(meta.epoch).unwrap_or(MAX_EPOCH),
         })
     }
 

@@ -227,10 +227,8 @@ impl<'a> Rules<'a> {
     /// Whether a gate admits there: the only way out of a confined context (rule A6c).
     pub fn has_gate(&self, id: ObjectId, at: u64) -> bool {
         let mut next = self.slot(id).map_or(0, |slot| slot.gate);
-        for _ in 0..MAX_GATES {
-            let Some(here) = next.checked_sub(1).and_then(|at| self.gates.get(at as usize)) else {
-                return false;
-            };
+        // It ends: each leads to one that was there before it.
+        while let Some(here) = next.checked_sub(1).and_then(|at| self.gates.get(at as usize)) {
             if here.gate.admits(at) {
                 return true;
             }

@@ -74,8 +74,7 @@ pub fn may_switch(from: &Rules<'_>, to: &Rules<'_>, attempt: &Attempt) -> Result
         // Memory that is no object belongs to all contexts that are not confined.
         return if to.is_confined() { Err(Stay::CodeDenied) } else { Ok(()) };
     };
-    let executable = to.allowed(code.id, code.default, code.immutable).contains(Rights::EXEC);
-    match executable && to.may_enter(code.id, code.default, code.at) {
+    match to.may_enter(code.id, code.default, code.at) {
         true => Ok(()),
         false => Err(Stay::CodeDenied),
     }
