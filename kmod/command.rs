@@ -68,6 +68,8 @@ impl Session {
             ioctl::MKDIR => exchange(address, |a| self.mkdir(a)),
             ioctl::RMDIR => exchange(address, |a| self.rmdir(a)),
             ioctl::READ_DIR => exchange(address, |a| self.read_dir(a)),
+            ioctl::LOAD => exchange(address, |a| self.load(a)),
+            ioctl::REVOKE => exchange(address, |a| self.revoke(a)),
             _ => Err(ENOTTY.into()),
         }
     }

@@ -21,6 +21,8 @@ pub(crate) struct Files {
     #[pin]
     views: File<Shown>,
     #[pin]
+    contexts: File<Shown>,
+    #[pin]
     faults: File<Shown>,
 }
 
@@ -34,6 +36,7 @@ impl Files {
             state <- dir.read_callback_file(c"state", Shown, &|_, f| with(f, state)),
             objects <- dir.read_callback_file(c"objects", Shown, &|_, f| with(f, objects)),
             views <- dir.read_callback_file(c"views", Shown, &|_, f| with(f, views)),
+            contexts <- dir.read_callback_file(c"contexts", Shown, &|_, f| with(f, contexts)),
             faults <- dir.read_callback_file(c"faults", Shown, &|_, f| with(f, faults)),
             dir: dir.clone(),
         })
@@ -95,6 +98,18 @@ fn views(space: &Space, f: &mut Formatter<'_>) -> fmt::Result {
     for view in state.views.iter() {
         let id = state.store.stat(view.record).map_or(ObjectId::NULL, |record| record.id);
         writeln!(f, "{id} slots {} bound {}", view.slots(), view.bound())?;
+    }
+    Ok(())
+}
+
+/// The contexts that are loaded, less the default one.
+fn contexts(space: &Space, f: &mut Formatter<'_>) -> fmt::Result {
+    let state = space.state.read();
+    for context in state.contexts.iter() {
+        let (id, built) = (context.id(), context.built());
+        write!(f, "{} holders {}", format_args!("{id}"), context.holders())?;
+        write!(f, " records {}", context.records())?;
+        writeln!(f, " grants {} void {}", built.grants, built.void)?;
     }
     Ok(())
 }

@@ -49,6 +49,12 @@ guards! {
     Wx = "wx",
     /// The first page of a slot is not mapped.
     NullPage = "null_page",
+    /// A context that is loaded anew and allows less takes pages out.
+    LoadZap = "load_zap",
+    /// A raised epoch takes pages out.
+    RevokeZap = "revoke_zap",
+    /// A grant that ends takes pages out.
+    ExpiryZap = "expiry_zap",
     /// What was deleted keeps its pages while it is held.
     DeleteWait = "delete_wait",
 }

@@ -5,24 +5,34 @@
 //! asked of a context alone and never written down for a view or a slot, so what is
 //! kept grows with views plus contexts. Who acts in which is another matter; who
 //! does, or may, keeps a [`Hold`], and a context that nobody holds may be forgotten.
+//!
+//! `secctx/context.rs` is one context, `load.rs` reads it from its object, `facts.rs`
+//! is what that asks, and `withdraw.rs` sees to it that what it no longer allows is no
+//! longer mapped, be it that it was loaded, something revoked, or that time has passed.
+
+mod context;
+mod facts;
+mod load;
+mod withdraw;
+
+pub(crate) use context::{Context, Table};
 
 use crate::{
     error::{Refusal, Result},
     guard::{on, Guard},
-    space::Space,
 };
-use core::sync::atomic::{AtomicU32, Ordering};
+use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use kernel::{prelude::*, sync::Arc};
 use twz_abi::{
     meta::flags,
     reason,
-    security::{AttachClaim, Policy, Signature},
+    security::{Policy, MAX_RECORDS},
     ObjectId, ObjectRecord, Rights,
 };
 use twz_core::security::Rules;
 
 /// Which context somebody acts in. It means that one as long as somebody holds it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) struct ContextNo(u32);
 
 impl ContextNo {
@@ -40,14 +50,25 @@ impl ContextNo {
     }
 }
 
-/// What no context is: it allows nothing.
+/// Most contexts that can be loaded.
+const MAX_CONTEXTS: usize = 1 << 14;
+
+/// Most records of all that are loaded, together.
+const MAX_KEPT: usize = 8 * MAX_RECORDS as usize;
+
+/// Contexts that are kept though nobody holds them, at most: who comes back to one
+/// finds it loaded, or its signatures verified.
+const IDLE: usize = 64;
+
+/// What a context that is not loaded allows: nothing.
 const NOTHING: Rules<'static> = Rules::new(Policy { mask: Rights::NONE, flags: 0 }, 0, &[], &[]);
 
-/// Keeps a context loaded. Taken, cloned and dropped without any lock, also where
-/// nothing may sleep.
+/// Keeps a context loaded. Cloned and dropped without any lock, also where nothing
+/// may sleep.
 pub(crate) struct Hold(Arc<Holders>);
 
-struct Holders {
+/// Who holds a context.
+pub(crate) struct Holders {
     no: ContextNo,
     id: ObjectId,
     count: AtomicU32,
@@ -67,14 +88,29 @@ impl Hold {
 
 impl Clone for Hold {
     fn clone(&self) -> Self {
-        self.0.count.fetch_add(1, Ordering::Relaxed);
-        Self(self.0.clone())
+        Holders::hold(&self.0)
     }
 }
 
 impl Drop for Hold {
     fn drop(&mut self) {
         self.0.count.fetch_sub(1, Ordering::Release);
+    }
+}
+
+impl Holders {
+    fn new(no: ContextNo, id: ObjectId) -> Result<Arc<Self>> {
+        Ok(Arc::new(Self { no, id, count: AtomicU32::new(0) }, GFP_KERNEL)?)
+    }
+
+    fn hold(this: &Arc<Self>) -> Hold {
+        this.count.fetch_add(1, Ordering::Relaxed);
+        Hold(this.clone())
+    }
+
+    /// How many hold it. With the space's lock held for writing, none stays none.
+    pub(crate) fn count(&self) -> u32 {
+        self.count.load(Ordering::Acquire)
     }
 }
 
@@ -90,66 +126,130 @@ pub(crate) struct Loaded {
 /// All contexts that are loaded.
 pub(crate) struct Contexts {
     default: Arc<Holders>,
+    /// That of number 1 first.
+    contexts: KVVec<Option<KBox<Context>>>,
+    count: usize,
+    /// Counts loads, by when they began.
+    tickets: AtomicU64,
 }
 
 impl Contexts {
     pub(crate) fn new() -> Result<Self> {
-        let default =
-            Holders { no: ContextNo::DEFAULT, id: ObjectId::NULL, count: AtomicU32::new(0) };
-        Ok(Self { default: Arc::new(default, GFP_KERNEL)? })
+        Ok(Self {
+            default: Holders::new(ContextNo::DEFAULT, ObjectId::NULL)?,
+            contexts: KVVec::new(),
+            count: 0,
+            tickets: AtomicU64::new(0),
+        })
     }
 
-    /// How many there are.
+    /// How many there are, the default one among them.
     pub(crate) fn count(&self) -> usize {
-        1
+        1 + self.count
+    }
+
+    /// Those that are loaded.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &Context> {
+        self.contexts.iter().filter_map(|context| context.as_deref())
+    }
+
+    fn iter_mut(&mut self) -> impl Iterator<Item = &mut Context> {
+        self.contexts.iter_mut().filter_map(|context| context.as_deref_mut())
+    }
+
+    fn get(&self, no: ContextNo) -> Option<&Context> {
+        self.contexts.get(no.0.checked_sub(1)? as usize)?.as_deref()
+    }
+
+    fn get_mut(&mut self, no: ContextNo) -> Option<&mut Context> {
+        self.contexts.get_mut(no.0.checked_sub(1)? as usize)?.as_deref_mut()
     }
 
     /// The default context, held.
     pub(crate) fn default_hold(&self) -> Hold {
-        self.default.count.fetch_add(1, Ordering::Relaxed);
-        Hold(self.default.clone())
+        Holders::hold(&self.default)
+    }
+
+    /// A context that is loaded, held.
+    pub(crate) fn hold(&self, no: ContextNo) -> Option<Hold> {
+        match no {
+            ContextNo::DEFAULT => Some(self.default_hold()),
+            _ => self.get(no).map(|context| Holders::hold(&context.holders)),
+        }
     }
 
     /// The context that is loaded of this object; null is the default one.
     pub(crate) fn find(&self, id: ObjectId) -> Option<ContextNo> {
-        id.is_null().then_some(ContextNo::DEFAULT)
+        match id.is_null() {
+            true => Some(ContextNo::DEFAULT),
+            false => self.iter().find(|context| context.id() == id).map(Context::no),
+        }
     }
 
     /// The object of a context; null for the default one.
-    pub(crate) fn id(&self, _context: ContextNo) -> ObjectId {
-        ObjectId::NULL
+    pub(crate) fn id(&self, no: ContextNo) -> ObjectId {
+        self.get(no).map_or(ObjectId::NULL, Context::id)
     }
 
     /// What a context allows, on whatever object.
     #[inline]
-    pub(crate) fn rules(&self, context: ContextNo) -> Rules<'_> {
-        match context {
+    pub(crate) fn rules(&self, no: ContextNo) -> Rules<'_> {
+        match no {
             ContextNo::DEFAULT => Rules::DEFAULT,
-            _ => NOTHING,
+            _ => self.get(no).map_or(NOTHING, |context| context.table.rules()),
         }
     }
 
     /// What a context allows on an object.
     #[inline]
-    pub(crate) fn rights(&self, context: ContextNo, record: &ObjectRecord) -> Rights {
-        let immutable = record.flags & flags::IMMUTABLE != 0 && on(Guard::Immutable);
-        self.rules(context).allowed(record.id, Rights(record.default_rights), immutable)
+    pub(crate) fn rights(&self, no: ContextNo, record: &ObjectRecord) -> Rights {
+        allowed(&self.rules(no), record)
+    }
+
+    /// A place in the order of loads.
+    fn ticket(&self) -> u64 {
+        self.tickets.fetch_add(1, Ordering::Relaxed)
+    }
+
+    /// Puts a context where it stays, under a number that is free.
+    fn add(&mut self, make: impl FnOnce(Arc<Holders>) -> Context, id: ObjectId) -> Result<Hold> {
+        let at = match self.contexts.iter().position(|place| place.is_none()) {
+            Some(at) => at,
+            None if self.contexts.len() < MAX_CONTEXTS => {
+                self.contexts.push(None, GFP_KERNEL)?;
+                self.contexts.len() - 1
+            }
+            None => return Err(Refusal::new(ENFILE, reason::TOO_MANY).of(id)),
+        };
+        let holders = Holders::new(ContextNo(at as u32 + 1), id)?;
+        let hold = Holders::hold(&holders);
+        let context = KBox::new(make(holders), GFP_KERNEL)?;
+        if let Some(place) = self.contexts.get_mut(at) {
+            *place = Some(context);
+            self.count += 1;
+        }
+        Ok(hold)
+    }
+
+    /// Forgets contexts that nobody holds, the oldest first, until there is room for
+    /// `records` more. Returns one of them at a time, to be freed without the lock.
+    fn forget(&mut self, records: usize) -> Option<KBox<Context>> {
+        let kept: usize = self.iter().map(Context::records).sum();
+        let idle = |context: &&Context| context.holders.count() == 0;
+        let full = kept + records > MAX_KEPT || self.count >= MAX_CONTEXTS;
+        if !full && self.iter().filter(idle).count() <= IDLE {
+            return None;
+        }
+        let no = self.iter().filter(idle).min_by_key(|context| context.ticket).map(Context::no)?;
+        let forgotten = self.contexts.get_mut(no.0.checked_sub(1)? as usize)?.take();
+        self.count -= forgotten.is_some() as usize;
+        forgotten
     }
 }
 
-impl Space {
-    /// A context to attach to, loaded if nobody holds it yet. Its object has to be there.
-    pub(crate) fn hold_context(&self, id: ObjectId) -> Result<Hold> {
-        self.load_context(id).map(|loaded| loaded.hold)
-    }
-
-    /// Reads a context's object anew, for all who are attached to it.
-    pub(crate) fn load_context(&self, id: ObjectId) -> Result<Loaded> {
-        Err(Refusal::new(EINVAL, reason::BAD_CONTEXT).of(id))
-    }
-
-    /// Whether a context's owner has signed this, to have somebody attached (rule A1).
-    pub(crate) fn is_signed(&self, _claim: &AttachClaim, _signature: &Signature) -> bool {
-        false
-    }
+/// What rules allow on an object.
+#[inline]
+fn allowed(rules: &Rules<'_>, record: &ObjectRecord) -> Rights {
+    let immutable = record.flags & flags::IMMUTABLE != 0 && on(Guard::Immutable);
+    rules.allowed(record.id, Rights(record.default_rights), immutable)
 }

@@ -25,7 +25,7 @@ use crate::{
     refusals::Refusals,
     secctx::{ContextNo, Contexts},
     stats::{Counters, Event},
-    sys::{Frame, KernelPage, Pmem, RwSem},
+    sys::{self, Frame, KernelPage, Pmem, RwSem, Tick},
     turn::Turns,
     view::{Place, Views},
     wait::Sleepers,
@@ -156,8 +156,7 @@ impl Space {
         {
             let mut state = self.state.write();
             state.dead = true;
-            state.views.iter().for_each(|view| view.mapping.zap_all());
-            state.inodes.iter().for_each(|inode| inode.mapping().zap_all());
+            state.zap_all();
         }
         self.sleepers.wake_all();
         pr_err!("the medium is gone: every mapping was taken out, every command fails\n");
@@ -261,3 +260,9 @@ fn closed(media: Pmem, geometry: Geometry, mode: Mode) -> Result<KBox<Store<Pmem
 
 /// Pages that one step of [`Space::give_back`] takes.
 const GIVE_BACK: u64 = 4096;
+
+impl Tick for Space {
+    fn tick() -> bool {
+        sys::space().is_some_and(|space| space.tick())
+    }
+}

@@ -53,6 +53,16 @@ events! {
     Command = "commands",
     /// Commands that were refused.
     Refused = "commands_refused",
+    /// Contexts that were read from their objects, or that were tried to.
+    Load = "context_loads",
+    /// Signatures that were verified.
+    Signature = "signatures_verified",
+    /// Grants that cost no verification, having been there in an earlier load.
+    Known = "signatures_known",
+    /// Epochs that were raised.
+    Revocation = "revocations",
+    /// Times that a context changed because a grant began or ended.
+    Expiry = "expiries",
     /// Threads that went to sleep on a word.
     Wait = "waits",
     /// Threads that were woken.

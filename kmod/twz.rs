@@ -56,6 +56,7 @@ module! {
 struct Twz {
     _device: sys::Registration<session::Session>,
     _files: Pin<KBox<debugfs::Files>>,
+    _ticking: sys::Ticking,
     _space: sys::Serving,
 }
 
@@ -69,12 +70,13 @@ impl kernel::Module for Twz {
         let space = space::Space::open(media, read_only).map_err(|refusal| refusal.errno)?;
         let pages = space.pages;
         let serving = sys::serve(space);
+        let ticking = sys::Ticking::start::<space::Space>();
         let files = KBox::pin_init(debugfs::Files::new(), GFP_KERNEL)?;
         let device = sys::Registration::new(c"twz")?;
         pr_info!(
             "serving {pages} pages on {path:?}{}\n",
             if read_only { ", read-only" } else { "" }
         );
-        Ok(Self { _device: device, _files: files, _space: serving })
+        Ok(Self { _device: device, _files: files, _ticking: ticking, _space: serving })
     }
 }

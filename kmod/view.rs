@@ -255,6 +255,12 @@ impl View {
         self.slots.iter().filter(|binding| binding.record != 0).count()
     }
 
+    /// The slots that are bound, and to what.
+    pub(crate) fn bindings(&self) -> impl Iterator<Item = (u32, RecordNo)> + '_ {
+        let slots = (0..).zip(self.slots.iter());
+        slots.filter_map(|(slot, b)| Some((slot, RecordNo(b.record.checked_sub(1)?))))
+    }
+
     /// The entry of a slot, copied out: an allegation. `None` if it is not known
     /// where it is ([`Views::find_page`]).
     pub(crate) fn entry(&self, media: &Pmem, slot: u32) -> Result<Option<ViewEntry>> {

@@ -17,6 +17,7 @@ mod param;
 mod pmem;
 mod series;
 mod task;
+mod tick;
 
 pub(crate) use device::{mapped_at, Device, DeviceFile, MapRequest, Registration};
 pub(crate) use fault::{Fault, Mapped, Outcome};
@@ -30,4 +31,7 @@ pub(crate) use param::device_path;
 pub(crate) use param::weakened;
 pub(crate) use pmem::Pmem;
 pub(crate) use series::is_set;
-pub(crate) use task::{linger, may_go_on, may_log, random, thread, Caller, Owner, UserBytes};
+pub(crate) use task::{
+    linger, may_finish, may_go_on, may_log, random, thread, Caller, Owner, UserBytes,
+};
+pub(crate) use tick::{now, tick_soon, Tick, Ticking};

@@ -88,6 +88,19 @@ pub(crate) fn may_go_on() -> Result {
     }
 }
 
+/// Lets others run; whether the thread is to finish what it does: it is, unless it has
+/// been killed.
+pub(crate) fn may_finish() -> bool {
+    const KILLED: usize = 1 << (bindings::SIGKILL - 1);
+    // SAFETY: as above; and the signals are a word of the calling thread's own task,
+    // of which any value that was ever there is good.
+    let pending = unsafe {
+        bindings::might_resched();
+        (&raw const (*current!().as_ptr()).pending.signal.sig[0]).read_volatile()
+    };
+    !current!().signal_pending() || pending as usize & KILLED == 0
+}
+
 /// Stays a while where nobody should: a module whose guard is taken out gives the
 /// race that the guard is against a chance to be lost.
 pub(crate) fn linger() {
