@@ -7,18 +7,24 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::{
     bundle::{ExportArgs, ImportArgs},
+    cap::CapCommand,
     copy::{CpArgs, RmArgs},
+    ctx::CtxCommand,
     data::{CatArgs, ResizeArgs, WriteArgs},
     exit::{Exit, Outcome},
     fot::{FotArgs, RetargetArgs},
+    grant::{DelegateArgs, GrantArgs, RevokeArgs},
     graph::GraphArgs,
+    key::KeyCommand,
     ls::{InfoArgs, LsArgs},
     name::NameCommand,
     new::NewArgs,
     pool::PoolCommand,
+    run::{AttachArgs, RunArgs},
     session::Session,
     shell::{CompletionsArgs, ManArgs},
     threads::ThreadsArgs,
+    why::WhyArgs,
 };
 
 /// What `twz help` ends with.
@@ -109,6 +115,21 @@ pub enum Command {
     Graph(GraphArgs),
     Export(ExportArgs),
     Import(ImportArgs),
+    /// Make and list the keys that own objects
+    #[command(subcommand)]
+    Key(KeyCommand),
+    /// Make, list and change security contexts
+    #[command(subcommand)]
+    Ctx(CtxCommand),
+    /// List and move the grants that a context holds
+    #[command(subcommand)]
+    Cap(CapCommand),
+    Grant(GrantArgs),
+    Delegate(DelegateArgs),
+    Revoke(RevokeArgs),
+    Why(WhyArgs),
+    Attach(AttachArgs),
+    Run(RunArgs),
     Threads(ThreadsArgs),
     Completions(CompletionsArgs),
     Man(ManArgs),
@@ -136,6 +157,15 @@ impl Command {
             Self::Graph(args) => args.run(session),
             Self::Export(args) => args.run(session),
             Self::Import(args) => args.run(session),
+            Self::Key(command) => command.run(session),
+            Self::Ctx(command) => command.run(session),
+            Self::Cap(command) => command.run(session),
+            Self::Grant(args) => args.run(session),
+            Self::Delegate(args) => args.run(session),
+            Self::Revoke(args) => args.run(session),
+            Self::Why(args) => args.run(session),
+            Self::Attach(args) => args.run(session),
+            Self::Run(args) => args.run(session),
             Self::Threads(args) => args.run(session),
             Self::Completions(args) => args.run(session),
             Self::Man(args) => args.run(session),

@@ -165,9 +165,15 @@ impl From<twz::Error> for Fail {
         // The library says what is wrong, then "; " and what to do about it.
         // A version of the format says it after ": ".
         let text = error.to_string().replace(": use a newer twz", "; use a newer twz");
+        let own = match &error {
+            twz::Error::Secret(_) => Some("see --passphrase-file and --key-file"),
+            twz::Error::NotOwner { .. } => Some("'twz why' and 'twz key ls' show who owns what"),
+            twz::Error::Context { .. } => Some("'twz ctx show' and 'twz why' say what it allows"),
+            _ => exit.hint(),
+        };
         let (message, hint) = match text.split_once("; ") {
             Some((message, hint)) => (message.into(), Some(hint.into())),
-            None => (text, exit.hint().map(Into::into)),
+            None => (text, own.map(Into::into)),
         };
         // The library writes to the standard output too, where it draws.
         let silent = errno == libc::EPIPE;

@@ -4,7 +4,11 @@
 //! times are seconds since 1970, ids are 32 hex digits, rights are `rwxudg`
 //! with `-` for those that are missing.
 
+mod security;
+
 use serde::Serialize;
+
+pub use security::*;
 
 /// On the standard error, for every command that fails.
 #[derive(Serialize)]

@@ -5,14 +5,18 @@
 #![forbid(unsafe_code)]
 
 mod bundle;
+mod cap;
 mod cli;
 mod copy;
+mod ctx;
 mod data;
 mod exit;
 mod find;
 mod fot;
+mod grant;
 mod graph;
 mod json;
+mod key;
 mod ls;
 mod name;
 mod new;
@@ -20,11 +24,14 @@ mod object;
 mod paths;
 mod pool;
 mod progress;
+mod run;
 mod session;
 mod shell;
 mod size;
 mod term;
 mod threads;
+mod when;
+mod why;
 
 use std::{
     ffi::OsString,

@@ -7,6 +7,7 @@ use clap::{Args, ValueHint};
 use twz::{Backend, NewObject, ObjectId, Rights};
 
 use crate::{
+    ctx::owner,
     data::{Source, Target},
     exit::{Exit, Fail, Outcome},
     json,
@@ -25,7 +26,8 @@ use crate::{
   twz new --size 1M
   twz new --from picture.png --name /pictures/first
   echo hello | twz new --from - --name /greeting
-  twz new --from release.tar --immutable --rights r--u--")]
+  twz new --from release.tar --immutable --rights r--u--
+  twz new --owner /keys/web --rights - --from ledger.db --name /ledger")]
 pub struct NewArgs {
     /// Bytes of data [default: 0, or as many as --from has]
     #[arg(long, value_parser = size::parse)]
@@ -43,6 +45,9 @@ pub struct NewArgs {
     /// Never let it change
     #[arg(long)]
     immutable: bool,
+    /// Let it be owned by this key, which says who else has rights on it
+    #[arg(long, value_name = "KEY")]
+    owner: Option<String>,
 }
 
 impl NewArgs {
@@ -83,9 +88,16 @@ impl NewArgs {
             _ => Rights::DEFAULT,
         };
         let size = self.size.unwrap_or(0);
-        let new = NewObject { size, default_rights: rights, ..NewObject::default() };
+        let owner = match &self.owner {
+            Some(key) => owner(pool, key)?,
+            None => ObjectId::NULL,
+        };
+        // As with the rights: what is filled first is nobody's.
+        let first = if source.is_none() && !self.immutable { owner } else { ObjectId::NULL };
+        let new = NewObject { size, default_rights: rights, owner: first, ..NewObject::default() };
         let draft = pool.create(&new)?;
-        let made = self.fill(session, pool, draft, source).and_then(|()| self.settle(pool, draft));
+        let made =
+            self.fill(session, pool, draft, source).and_then(|()| self.settle(pool, draft, owner));
         if !matches!(made, Ok(id) if id == draft) {
             pool.delete(draft)?;
         }
@@ -112,13 +124,16 @@ impl NewArgs {
     }
 
     /// The object that was asked for, out of one that has its bytes.
-    fn settle(&self, pool: &dyn Backend, draft: ObjectId) -> Outcome<ObjectId> {
+    fn settle(&self, pool: &dyn Backend, draft: ObjectId, owner: ObjectId) -> Outcome<ObjectId> {
         let stat = pool.stat(draft)?;
         let mut wanted = copy_of(&stat, self.immutable);
         if let Some(rights) = self.rights {
             wanted.default_rights = rights;
         }
-        let is_it = !self.immutable && wanted.default_rights.0 == stat.identity.default_rights;
+        wanted.owner = owner;
+        let is_it = !self.immutable
+            && wanted.default_rights.0 == stat.identity.default_rights
+            && owner == stat.identity.owner;
         Ok(if is_it { draft } else { pool.copy(draft, &wanted)? })
     }
 }

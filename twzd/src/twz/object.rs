@@ -16,6 +16,8 @@ pub fn kind_name(kind: u32) -> String {
         kind::LOG => "log".into(),
         kind::THREAD => "thread".into(),
         kind::PROCESSES => "processes".into(),
+        kind::KEY => "key".into(),
+        kind::SECRET => "secret".into(),
         other => format!("kind-{other}"),
     }
 }

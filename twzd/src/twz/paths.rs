@@ -139,14 +139,20 @@ pub fn names_of(pool: &dyn Backend, id: ObjectId) -> Outcome<Vec<NamePath>> {
     Ok(own.map(|(path, _)| path).collect())
 }
 
-/// Refuses a name that something is bound to, before any work is done for it.
+/// Refuses a name that something is bound to, or that has no place, before any
+/// work is done for it.
 pub fn must_be_free(pool: &dyn Backend, path: &NamePath) -> Outcome<()> {
-    match pool.lookup(path.as_str()) {
-        Ok(_) => Err(Fail::no(
+    if pool.lookup(path.as_str()).is_ok() {
+        return Err(Fail::no(
             format!("the name '{path}' is taken"),
             "choose another, or rebind it afterwards with 'twz name bind --replace'",
-        )),
-        Err(_) => Ok(()),
+        ));
+    }
+    let ancestors = path.ancestors();
+    let dir = ancestors.len().checked_sub(2).and_then(|at| ancestors.get(at));
+    match dir.map(|dir| pool.lookup(dir.as_str())) {
+        Some(Err(twz::Error::NoName(missing))) => Err(no_place(twz::Error::NoName(missing), path)),
+        _ => Ok(()),
     }
 }
 
@@ -164,9 +170,10 @@ pub fn no_place(error: twz::Error, path: &NamePath) -> Fail {
 /// Binds a name to an object that was made for it, which goes again if that
 /// cannot be done.
 pub fn bind_or_delete(pool: &dyn Backend, path: &NamePath, id: ObjectId) -> Outcome<()> {
-    pool.bind(path.as_str(), id, false).or_else(|error| {
-        pool.delete(id)?;
-        Err(no_place(error, path))
+    pool.bind(path.as_str(), id, false).map_err(|error| {
+        // What nobody may delete stays; why it has no name is what is told.
+        let _ = pool.delete(id);
+        no_place(error, path)
     })
 }
 
