@@ -15,7 +15,7 @@ use crate::{
     ptr::Global,
     raw::{
         object::{self as memory, place},
-        translate::{Known, Translation},
+        translate::Translation,
     },
     slots::Hold,
     space::Space,
@@ -28,8 +28,7 @@ pub struct Object<T> {
     space: Space,
     slot: u32,
     id: ObjectId,
-    /// Where it is and how far it goes, as far as this handle knows.
-    own: Known,
+    root: Translation,
     _type: PhantomData<fn() -> T>,
 }
 
@@ -114,7 +113,7 @@ pub(crate) fn open<T: Persist>(space: &Space, id: ObjectId, rights: Rights) -> R
     if found != T::FINGERPRINT {
         return Err(Error::WrongType { id, expected: T::FINGERPRINT, found });
     }
-    place::<T, _>(&object, object.own.get(), DATA_START)?;
+    place::<T, _>(&object, object.root, DATA_START)?;
     Ok(object)
 }
 
@@ -123,15 +122,15 @@ fn open_unchecked<T>(space: &Space, id: ObjectId, rights: Rights) -> Result<Obje
     let slot = core.slot_for(id, rights, Hold::Pin)?;
     space.0.handles.fetch_add(1, Ordering::AcqRel);
     // From here on dropping undoes it.
-    let object = Object {
+    let mut object = Object {
         space: space.clone(),
         slot,
         id,
-        own: Known::new(Translation::new(0, 0, false)),
+        root: Translation::new(0, 0, false),
         _type: PhantomData,
     };
     // Asked anew: it may have been deleted while its slot stayed mapped.
-    object.own.set(core.refresh(slot)?);
+    object.root = core.refresh(slot)?;
     Ok(object)
 }
 
@@ -244,7 +243,7 @@ impl<T> Object<T> {
 
     /// Says where the heap is, in an object that nobody knows of yet.
     fn set_heap(&self, heap: u64) -> Result<()> {
-        if !self.own.get().writable() {
+        if !self.root.writable() {
             return Err(Error::denied(self.id, Rights::WRITE));
         }
         let at = META_START + core::mem::offset_of!(Meta, heap) as u64;
@@ -259,10 +258,9 @@ impl<T: Persist> Object<T> {
     /// The value at the start of the object's data.
     #[inline]
     pub fn root(&self) -> &T {
-        match place(self, self.own.get(), DATA_START) {
+        match place(self, self.root, DATA_START) {
             Ok(root) => root,
-            // `open` has placed the same root once, and `slice_at` forgets
-            // nothing that the root needs.
+            // `open` has placed the same root once, and `root` has not changed.
             Err(_) => unreachable!("the root was checked when the object was opened"),
         }
     }
@@ -294,27 +292,6 @@ impl<T: Persist> Object<T> {
         let own = core.translate(self.slot, 0)?;
         for i in 0..len {
             memory::init(own, offset + i * size_of::<U>() as u64, make(i))?;
-        }
-        memory::place_slice(self, own, offset, len)
-    }
-
-    /// The values at a slot offset, as [`crate::Heap::alloc`] gives them: for who
-    /// keeps offsets. Whatever is there is values of the type.
-    #[inline]
-    pub fn slice_at<U: Persist>(&self, offset: u64, len: u64) -> Result<&[U]> {
-        match memory::place_slice(self, self.own.get(), offset, len) {
-            Ok(values) => Ok(values),
-            Err(_) => self.slice_further(offset, len),
-        }
-    }
-
-    /// The data may have grown since its end was looked at.
-    #[cold]
-    #[inline(never)]
-    fn slice_further<U: Persist>(&self, offset: u64, len: u64) -> Result<&[U]> {
-        let own = self.space.core().refresh(self.slot)?;
-        if own.end() > self.own.get().end() {
-            self.own.set(own);
         }
         memory::place_slice(self, own, offset, len)
     }

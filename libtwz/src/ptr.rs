@@ -62,17 +62,6 @@ impl<T> Ptr<T> {
         self.put(PtrBits::NULL)
     }
 
-    /// Makes it point to what another pointer in the same object points to,
-    /// whatever that is, and without looking whether it is there.
-    #[inline]
-    pub fn copy_from(&self, other: &Self) -> Result<()> {
-        let apart = (&raw const *self) as usize ^ (&raw const *other) as usize;
-        if apart >= SLOT_BYTES || !fast::in_object((&raw const *other) as usize) {
-            return Err(Error::NotInObject);
-        }
-        self.put(other.bits())
-    }
-
     /// Stores bits, if the memory they go to may be written.
     pub(crate) fn put(&self, bits: PtrBits) -> Result<()> {
         writable(self)?;
@@ -270,6 +259,10 @@ pub(crate) fn again<A: ?Sized>(
     let (core, slot) = home_of(place)?;
     if bits.index() == 0 {
         return core.refresh(slot);
+    }
+    // What is known of the target itself may be as old.
+    if let Some(to) = core.arena().slot_of(core.translate(slot, bits.index())?.base()) {
+        core.refresh(to)?;
     }
     core.arena().forget_slot(slot);
     core.names.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).clear();

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Containers that live in objects: [`Vec`], [`String`], [`HashMap`] and
-//! [`BTreeMap`].
+//! Containers that live in objects: [`Vec`], [`String`], [`HashMap`], [`BTreeMap`]
+//! and [`PtrMap`].
 //!
 //! They have the names of std's on purpose, since that is what they are; say
 //! `use twz::collections` and `collections::Vec`, so that a reader sees which.
@@ -49,6 +49,8 @@ mod header;
 mod logged;
 mod memory;
 mod node;
+mod ptr_map;
+mod ptr_table;
 mod siphash;
 mod string;
 mod table;
@@ -58,6 +60,7 @@ mod vec;
 
 pub use btree_map::BTreeMap;
 pub use hash_map::HashMap;
+pub use ptr_map::PtrMap;
 pub use string::String;
 pub use vec::Vec;
 

@@ -74,27 +74,6 @@ impl Translation {
     }
 }
 
-/// A translation that a handle remembers.
-pub struct Known(AtomicU64);
-
-impl Known {
-    /// Remembers this one.
-    pub fn new(target: Translation) -> Self {
-        Self(AtomicU64::new(target.0))
-    }
-
-    /// What is remembered.
-    #[inline(always)]
-    pub fn get(&self) -> Translation {
-        Translation(self.0.load(Ordering::Relaxed))
-    }
-
-    /// Remembers another one of the same slot.
-    pub fn set(&self, target: Translation) {
-        self.0.store(target.0, Ordering::Relaxed);
-    }
-}
-
 /// A word of the tables in slot 0, by its address.
 #[inline(always)]
 fn word(address: usize) -> &'static AtomicU64 {

@@ -1,0 +1,333 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! Pointers by key: against a model, under readers that look while it is rebuilt,
+//! with writers that are killed, and with any bytes at all in it.
+
+mod common;
+
+use std::{
+    collections::HashMap,
+    sync::atomic::{AtomicBool, AtomicU64, Ordering},
+};
+
+use common::{Rng, TempPool as Pool, child, kill_some};
+use twz::{
+    Durability, Error, Field, NewObject, Object, Persist, Ptr, Record, Records, Space,
+    collections::PtrMap,
+};
+
+type Map<const W: usize> = PtrMap<Record, W>;
+
+struct Store<const W: usize> {
+    index: Object<Map<W>>,
+    data: Object<Records>,
+}
+
+impl<const W: usize> Store<W> {
+    fn new(space: &Space) -> Self {
+        let data = space.create_records(&NewObject::default()).unwrap();
+        Self { index: space.create(PtrMap::new()).unwrap(), data }
+    }
+
+    fn get(&self, key: &[u8]) -> Option<&[u8]> {
+        self.index.root().with(key, Ptr::bytes).unwrap().flatten()
+    }
+
+    fn all(&self) -> Vec<(Vec<u8>, Vec<u8>)> {
+        let (mut from, mut all) = (0, Vec::new());
+        loop {
+            let (next, found) = self.index.root().walk(from, Ptr::bytes).unwrap();
+            all.extend(found.into_iter().map(|(k, v)| (k, v.unwrap().unwrap().to_vec())));
+            from = next;
+            if from == 0 {
+                return all;
+            }
+        }
+    }
+}
+
+/// Few enough that they meet, of lengths around what fits in a slot.
+fn key(n: u64) -> Vec<u8> {
+    let len = [8, 8, 8, 16, 16, 0, 1, 7, 9, 15, 17, 40, 300][n as usize % 13];
+    n.to_le_bytes().into_iter().cycle().take(len).collect()
+}
+
+/// The same, each of its own: at least 7 bytes.
+fn own_key(n: u64) -> Vec<u8> {
+    if key(n).len() < 7 { [b"number ", &n.to_le_bytes()[..]].concat() } else { key(n) }
+}
+
+fn against_a_model<const W: usize>(seed: u64) {
+    let pool = Pool::in_memory();
+    let space = pool.open();
+    let store = Store::<W>::new(&space);
+    let (mut model, mut rng) = (HashMap::<Vec<u8>, Vec<u8>>::new(), Rng(seed));
+    let (map, w) = (store.index.root(), store.index.lock().unwrap());
+    for round in 0..8_000u64 {
+        let key = key(rng.next() % 3000);
+        match rng.next() % 8 {
+            0..4 => {
+                let value = round.to_le_bytes()[..rng.next() as usize % 9].to_vec();
+                let record = store.data.append(&value).unwrap();
+                let new = map.insert(&w, &key, record).unwrap();
+                assert_eq!(new, model.insert(key, value).is_none());
+            }
+            4..6 => {
+                assert_eq!(map.remove(&w, &key).unwrap(), model.remove(&key).is_some());
+                assert!(!map.contains_key(&key).unwrap());
+            }
+            _ => assert_eq!(store.get(&key), model.get(&key).map(|value| &value[..])),
+        }
+        assert_eq!(map.len(), model.len() as u64);
+    }
+    drop(w);
+    let all: HashMap<_, _> = store.all().into_iter().collect();
+    assert_eq!(all, model);
+    store.index.heap().check().unwrap();
+    let id = store.index.id();
+    drop((store, space));
+    let index = pool.open().open_object::<Map<W>>(id).unwrap();
+    for (key, value) in &model {
+        assert_eq!(index.root().get(key).unwrap().unwrap().bytes().unwrap(), value);
+    }
+}
+
+#[test]
+fn it_does_what_a_map_does() {
+    against_a_model::<1>(1);
+    against_a_model::<2>(2);
+    against_a_model::<5>(3);
+}
+
+#[test]
+fn under_power_it_does_the_same() {
+    let pool = Pool::in_memory();
+    let space = pool.open();
+    space.set_durability(Durability::Power);
+    let store = Store::<1>::new(&space);
+    let w = store.index.lock().unwrap();
+    for n in 0..2000u64 {
+        store.index.root().insert(&w, &key(n), store.data.append(&key(n)).unwrap()).unwrap();
+    }
+    for n in 0..2000 {
+        assert_eq!(store.get(&key(n)), Some(&key(n)[..]));
+    }
+}
+
+#[test]
+fn a_map_of_another_width_is_another_type() {
+    let pool = Pool::new();
+    let space = pool.open();
+    let id = space.create(Map::<1>::new()).unwrap().id();
+    assert!(matches!(space.open_object::<Map<2>>(id), Err(Error::WrongType { .. })));
+}
+
+#[test]
+fn it_is_changed_by_the_writer_of_its_object_and_in_no_transaction() {
+    let pool = Pool::new();
+    let space = pool.open();
+    let (mine, other) = (Store::<1>::new(&space), Store::<1>::new(&space));
+    let record = mine.data.append(b"x").unwrap();
+    let w = other.index.lock().unwrap();
+    assert!(matches!(mine.index.root().insert(&w, b"k", record), Err(Error::NotInObject)));
+    drop(w);
+    let done = space.transaction(|tx| {
+        let w = tx.lock(&mine.index)?;
+        mine.index.root().insert(&w, b"k", record).map(|_| ())
+    });
+    assert!(matches!(done, Err(Error::Unsupported(_))), "{done:?}");
+    assert!(mine.index.root().is_empty() && mine.get(b"k").is_none());
+}
+
+/// Readers of other spaces, as other processes are, while it is rebuilt again and
+/// again: a key that is there is found, with a value that was its own.
+#[test]
+fn readers_find_what_is_there_while_it_is_rebuilt() {
+    let pool = Pool::in_memory();
+    let space = pool.open();
+    let store = Store::<1>::new(&space);
+    let done = AtomicBool::new(false);
+    let (there, reads) = (AtomicU64::new(0), AtomicU64::new(0));
+    std::thread::scope(|scope| {
+        for reader in 0..2 {
+            let (pool, done, there, reads) = (&pool, &done, &there, &reads);
+            let id = store.index.id();
+            scope.spawn(move || {
+                let space = pool.open();
+                let index = space.open_object::<Map<1>>(id).unwrap();
+                let mut rng = Rng(reader + 5);
+                while !done.load(Ordering::Relaxed) {
+                    let most = there.load(Ordering::Acquire);
+                    let n = rng.next() % (most + 10);
+                    let seen = index.root().with(&own_key(n), Ptr::bytes).unwrap().flatten();
+                    match seen {
+                        Some(value) => assert_eq!(&value[..8], n.to_le_bytes(), "another's value"),
+                        None => assert!(n >= most, "key {n} of {most} is not found"),
+                    }
+                    reads.fetch_add(1, Ordering::Relaxed);
+                }
+            });
+        }
+        let w = store.index.lock().unwrap();
+        for n in 0..20_000u64 {
+            // Some of them twice, of which the second is as good.
+            for n in [n, n / 2] {
+                let value = [n.to_le_bytes(), [n as u8; 8]].concat();
+                store
+                    .index
+                    .root()
+                    .insert(&w, &own_key(n), store.data.append(&value).unwrap())
+                    .unwrap();
+            }
+            there.store(n, Ordering::Release);
+        }
+        done.store(true, Ordering::Relaxed);
+    });
+    assert!(reads.load(Ordering::Relaxed) > 1000);
+}
+
+#[test]
+fn a_walk_sees_all_that_is_there_from_beginning_to_end() {
+    let pool = Pool::in_memory();
+    let space = pool.open();
+    let store = Store::<1>::new(&space);
+    let record = store.data.append(b"x").unwrap();
+    let w = store.index.lock().unwrap();
+    let map = store.index.root();
+    let mut next = 0..u64::MAX;
+    for _ in 0..500 {
+        map.insert(&w, &own_key(next.next().unwrap()), record).unwrap();
+    }
+    let (mut from, mut seen) = (0, HashMap::new());
+    let mut steps = 0;
+    loop {
+        let (after, found) = map.walk(from, |_| ()).unwrap();
+        for (key, ()) in found {
+            *seen.entry(key).or_insert(0) += 1;
+        }
+        // It grows to many times what it was, and keys go.
+        for _ in 0..if steps < 10 { 1000 } else { 0 } {
+            let n = next.next().unwrap();
+            map.insert(&w, &own_key(n), record).unwrap();
+            if n % 3 == 0 {
+                map.remove(&w, &own_key(n)).unwrap();
+            }
+        }
+        (from, steps) = (after, steps + 1);
+        if from == 0 || steps > 1000 {
+            break;
+        }
+    }
+    assert!(steps > 20 && steps < 1000, "{steps} steps");
+    for n in 0..500 {
+        assert!(seen.contains_key(&own_key(n)), "key {n} was there all the while");
+    }
+}
+
+#[test]
+fn child_inserts() {
+    let Some((pool, id)) = child("child_inserts") else { return };
+    let space = Space::open(pool).unwrap();
+    let index = space.open_object::<Map<1>>(id).unwrap();
+    let data = space.create_records(&NewObject::default()).unwrap();
+    let mut rng = Rng(std::process::id() as u64 | 1);
+    loop {
+        let w = index.lock().unwrap();
+        for _ in 0..100 {
+            let key = key(rng.next() % 5000);
+            match rng.next() % 3 {
+                0 => drop(index.root().remove(&w, &key).unwrap()),
+                _ => {
+                    let value = [&key[..], &[rng.next() as u8; 50]].concat();
+                    index.root().insert(&w, &key, data.append(&value).unwrap()).unwrap();
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn a_killed_writer_leaves_each_key_as_before_or_after() {
+    let pool = Pool::in_memory();
+    let space = pool.open();
+    let store = Store::<1>::new(&space);
+    for _ in 0..10 {
+        kill_some("child_inserts", pool.path(), store.index.id(), 2);
+        let all = store.all();
+        for (key, value) in &all {
+            assert_eq!(&value[..key.len()], key);
+            assert!(value[key.len()..].iter().all(|byte| *byte == value[key.len()]));
+        }
+        // The next change counts anew where that is needed.
+        let w = store.index.lock().unwrap();
+        store.index.root().remove(&w, b"no such key").unwrap();
+        assert_eq!(store.index.root().len(), all.len() as u64);
+    }
+    store.index.heap().check().unwrap();
+}
+
+#[test]
+fn hostile_bytes_are_errors() {
+    let pool = Pool::in_memory();
+    let space = pool.open();
+    let mut rng = Rng(77);
+    let mut errors = 0;
+    for round in 0..60 {
+        let store = Store::<1>::new(&space);
+        let record = store.data.append(b"x").unwrap();
+        let (map, w) = (store.index.root(), store.index.lock().unwrap());
+        for n in 0..300 {
+            map.insert(&w, &key(n), record).unwrap();
+        }
+        let size = store.index.len().unwrap();
+        for _ in 0..1 + rng.next() % 40 {
+            let at = match round % 3 {
+                0 => rng.next() % size_of::<Map<1>>() as u64,
+                1 => 131_072 - 4096 + rng.next() % (size + 4096 - 131_072),
+                _ => rng.next() % size,
+            };
+            let word = match rng.next() % 4 {
+                0 => rng.next() << 8,
+                1 => rng.next() % (size + 8192) / 16 * 16,
+                2 => u64::MAX,
+                _ => rng.next() % 40,
+            };
+            store.index.write((at / 8 * 8).min(size - 8), &word.to_le_bytes()).unwrap();
+        }
+        for n in 0..400 {
+            errors += map.with(&key(n), Ptr::bytes).is_err() as u32;
+            errors += map.insert(&w, &key(n), record).is_err() as u32;
+            errors += map.remove(&w, &key(n / 2)).is_err() as u32;
+        }
+        let mut from = 0;
+        for _ in 0..1000 {
+            from = map.walk(from, Ptr::bytes).map_or(0, |(next, _)| next);
+            if from == 0 {
+                break;
+            }
+        }
+    }
+    assert!(errors > 100, "{errors} errors");
+}
+
+/// A map needs not be the root, nor lead to records, nor out of its object.
+#[test]
+fn it_is_a_field_like_any_other() {
+    #[derive(Persist)]
+    #[repr(C)]
+    struct Root {
+        number: Field<u64>,
+        map: PtrMap<Field<u64>, 3>,
+    }
+    let pool = Pool::new();
+    let space = pool.open();
+    let object = space.create(Root { number: Field::new(7), map: PtrMap::new() }).unwrap();
+    let root = object.root();
+    let w = object.lock().unwrap();
+    root.map.insert(&w, b"itself", &root.number).unwrap();
+    root.map.insert(&w, b"apart", object.alloc(Field::new(8)).unwrap()).unwrap();
+    let value = |key: &[u8]| root.map.get(key).unwrap().map(Field::get);
+    assert_eq!((value(b"itself"), value(b"apart"), value(b"")), (Some(7), Some(8), None));
+    root.map.reserve(&w, 100_000).unwrap();
+    assert!(matches!(root.map.reserve(&w, u64::MAX), Err(Error::ObjectFull { .. })));
+    assert_eq!((value(b"itself"), value(b"apart")), (Some(7), Some(8)));
+}
