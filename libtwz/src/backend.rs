@@ -315,6 +315,12 @@ pub trait Backend: Send + Sync {
     /// nobody needs it.
     fn unmap(&self, window: &SlotWindow<'_>) -> Result<()>;
 
+    /// Takes everything out of a slot that stays its object's: the active context
+    /// allows nothing on it.
+    fn withdraw(&self, window: &SlotWindow<'_>) -> Result<()> {
+        window.clear()
+    }
+
     /// Bytes of data an object has now, without verifying it again.
     fn size(&self, id: ObjectId) -> Result<u64>;
 
@@ -338,6 +344,13 @@ pub trait Backend: Send + Sync {
     /// Wakes at most so many of those who sleep on a word, in all processes;
     /// says how many. Store first, then wake.
     fn wake(&self, word: &Word<'_>, count: u64) -> Result<u64>;
+
+    /// What the active context allows on an object, as far as that is known here
+    /// without asking anybody.
+    fn may(&self, id: ObjectId) -> Result<Rights> {
+        let _ = id;
+        Ok(Rights::NONE)
+    }
 
     /// What the process is attached to. Asking makes a new nonce.
     fn contexts(&self) -> Result<ContextState> {
@@ -370,6 +383,13 @@ pub trait Backend: Send + Sync {
     fn load_context(&self, id: ObjectId) -> Result<(u32, u32)> {
         let _ = id;
         Err(NO_CONTEXTS)
+    }
+
+    /// What a program that this one runs has to find in its environment as
+    /// [`crate::security::ENVIRONMENT`] to act in the same contexts; `None` if nothing,
+    /// as where somebody else sees to it.
+    fn bequest(&self) -> Option<String> {
+        None
     }
 
     /// Raises an object's epoch to what its owner has signed.

@@ -37,7 +37,7 @@ pub enum Error {
         id: ObjectId,
         /// The right that was wanted.
         wanted: Rights,
-        /// What the kernel said of it, where it was the one that refused.
+        /// What was granted and why not more, if it was a matter of rights.
         refusal: Option<Refusal>,
     },
     /// The pointer is null.
@@ -172,13 +172,25 @@ impl fmt::Display for NoSecret {
     }
 }
 
-/// What the kernel module says of an access that it refused.
+/// What is said of an access that was refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Refusal {
     /// The rights that there were.
     pub granted: Rights,
     /// Why, in a sentence.
     pub reason: &'static str,
+}
+
+impl Refusal {
+    /// The active context allows these rights and no more.
+    pub(crate) fn of_context(granted: Rights) -> Self {
+        Self { granted, reason: reason::text(reason::CONTEXT_DENIES) }
+    }
+
+    /// The view does not include the access.
+    pub(crate) fn of_view(granted: Rights) -> Self {
+        Self { granted, reason: reason::text(reason::VIEW_DENIES) }
+    }
 }
 
 impl fmt::Display for Refusal {
@@ -201,6 +213,11 @@ impl Error {
     /// What a rule about contexts says no to.
     pub(crate) fn context(id: ObjectId, reason: u32) -> Self {
         Self::Context { id, reason, spoiled: None }
+    }
+
+    /// A right that the active context does not allow.
+    pub(crate) fn refused(id: ObjectId, wanted: Rights, granted: Rights) -> Self {
+        Self::Denied { id, wanted, refusal: Some(Refusal::of_context(granted)) }
     }
 
     /// An error of the operating system, without allocating: the fault path

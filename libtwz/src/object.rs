@@ -196,8 +196,9 @@ impl<T> Object<T> {
     /// Copies data in, at byte `at`, within the size. Unlike a store to a field
     /// in a hole, this says so when the disk is full.
     pub fn write(&self, at: u64, from: &[u8]) -> Result<()> {
-        if !self.space.core().translate(self.slot, 0)?.writable() {
-            return Err(Error::denied(self.id, Rights::WRITE));
+        let core = self.space.core();
+        if !core.translate(self.slot, 0)?.writable() && !core.try_widen(self.slot) {
+            return Err(core.lacks(self.slot, Rights::WRITE));
         }
         self.space.backend().write(self.id, DATA_START.saturating_add(at), from)
     }

@@ -285,10 +285,7 @@ fn ask_writable<A: ?Sized>(place: &A) -> Result<()> {
     let (core, slot) = home_of(place)?;
     match core.translate(slot, 0)?.writable() || core.try_widen(slot) {
         true => Ok(()),
-        false => {
-            let id = core.arena().info(slot).map_or(ObjectId::NULL, |info| info.id());
-            Err(Error::denied(id, Rights::WRITE))
-        }
+        false => Err(core.lacks(slot, Rights::WRITE)),
     }
 }
 

@@ -7,6 +7,7 @@
 //! ([`crate::resolver`]).
 
 use std::{
+    cell::Cell,
     collections::HashMap,
     path::Path,
     sync::{
@@ -22,7 +23,7 @@ use crate::{
     Persist,
     backend::{Backend, Binding, NewObject, Touch},
     embedded::EmbeddedPool,
-    error::{Error, Result},
+    error::{Error, Refusal, Result},
     object::{self, Object},
     pools::{self, Choice},
     raw::{
@@ -58,6 +59,11 @@ pub struct Core {
     pub(crate) idle: Mutex<tx::Idle>,
     pub(crate) method: Method,
     pub(crate) durable: AtomicBool,
+}
+
+thread_local! {
+    /// Why the library refused this thread's last touch.
+    static REFUSED: Cell<Option<(ObjectId, Refusal)>> = const { Cell::new(None) };
 }
 
 /// A resolved late-bound name, kept for a moment.
@@ -228,7 +234,40 @@ impl Core {
             _ if info.granted().contains(access.right()) => true,
             _ => self.widen(slot, info, access),
         };
-        if resolved { Outcome::Resolved } else { Outcome::Refused }
+        if resolved {
+            return Outcome::Resolved;
+        }
+        self.note_refusal(slot, access);
+        Outcome::Refused
+    }
+
+    /// Keeps in mind why a touch was refused. Runs in the signal handler.
+    fn note_refusal(&self, slot: u32, access: Access) {
+        let Ok(Some(entry)) = self.view_entry(slot) else { return REFUSED.set(None) };
+        let granted = self.backend.may(entry.id).unwrap_or(Rights::NONE);
+        REFUSED.set(Some((
+            entry.id,
+            match entry.protection.contains(access.right()) {
+                true => Refusal::of_context(granted),
+                false => Refusal::of_view(granted.and(entry.protection)),
+            },
+        )));
+    }
+
+    /// The error for a right that a mapped slot does not have.
+    pub(crate) fn lacks(&self, slot: u32, wanted: Rights) -> Error {
+        let Some(info) = self.arena.info(slot) else { return Error::NoSlot };
+        let (id, granted) = (info.id(), info.granted());
+        let refusal = match Rights(info.requested.load(Ordering::Relaxed)).contains(wanted) {
+            true => Refusal::of_context(granted),
+            false => Refusal::of_view(granted),
+        };
+        Error::Denied { id, wanted, refusal: Some(refusal) }
+    }
+
+    /// Why this thread's last touch was refused.
+    pub(crate) fn refusal(&self) -> Option<(ObjectId, Refusal)> {
+        self.backend.refusal().or_else(|| REFUSED.get())
     }
 
     /// Says why an access at `address` is fatal. Runs in the signal handler.
@@ -287,7 +326,7 @@ impl Core {
     pub(crate) fn map_slot(&self, slot: u32) -> Result<()> {
         let info = self.arena.info(slot).ok_or(Error::NoSlot)?;
         if info.state.load(Ordering::SeqCst) == slot_state::MAPPED {
-            return Ok(());
+            return self.readable(slot, info);
         }
         loop {
             match info.state.compare_exchange(
@@ -297,7 +336,7 @@ impl Core {
                 Ordering::Acquire,
             ) {
                 Ok(_) => break,
-                Err(slot_state::MAPPED) => return Ok(()),
+                Err(slot_state::MAPPED) => return self.readable(slot, info),
                 Err(_) => std::thread::yield_now(),
             }
         }
@@ -348,11 +387,45 @@ impl Core {
         granted
     }
 
-    /// Another context may allow other things: asks again for every mapped slot, if
-    /// anything `changed`. What is not allowed any more goes.
-    pub(crate) fn after_switch(&self, changed: bool) -> Result<()> {
-        let _ = changed;
-        Ok(())
+    /// Asks again what every mapped slot is granted, and takes away what is not.
+    /// What is granted besides comes when it is touched.
+    pub(crate) fn recheck(&self) {
+        let mut changed = false;
+        for slot in 1..self.arena.slots() {
+            let Some(info) = self.arena.info(slot) else { continue };
+            // Where another thread is mapping now, it may have asked before.
+            if info.state.load(Ordering::SeqCst) == slot_state::EMPTY || !self.claim_mapped(slot) {
+                continue;
+            }
+            let (id, had) = (info.id(), info.granted());
+            if !self.backend.may(id).is_ok_and(|now| now.contains(had)) {
+                let window = SlotWindow::claimed(&self.arena, slot);
+                let requested = Rights(info.requested.load(Ordering::Relaxed));
+                let (granted, fot_pages) = match self.backend.map(id, &window, requested) {
+                    Ok(mapped) => (mapped.granted, mapped.fot_pages),
+                    Err(_) => {
+                        // Whoever holds the slot keeps it; what is touched is refused.
+                        let _ = self.backend.withdraw(&window);
+                        (Rights::NONE, 0)
+                    }
+                };
+                changed |= granted != had;
+                info.fot_pages.store(fot_pages, Ordering::Relaxed);
+                info.granted.store(granted.0, Ordering::Release);
+            }
+            info.state.store(slot_state::MAPPED, Ordering::SeqCst);
+        }
+        if changed {
+            self.arena.forget_all();
+        }
+    }
+
+    /// Refuses a slot whose object a context has taken away, and does not allow now.
+    fn readable(&self, slot: u32, info: &SlotInfo) -> Result<()> {
+        match info.granted().contains(Rights::READ) || self.widen(slot, info, Access::Read) {
+            true => Ok(()),
+            false => Err(self.lacks(slot, Rights::READ)),
+        }
     }
 
     /// Asks again for the right to write to a slot that was mapped without it.
@@ -387,6 +460,7 @@ impl Core {
     /// Where a mapped slot's object is and how far its data goes now.
     pub(crate) fn translation(&self, slot: u32) -> Result<Translation> {
         let info = self.arena.info(slot).ok_or(Error::NoSlot)?;
+        self.readable(slot, info)?;
         let size = self.backend.size(info.id())?;
         let fot_pages = info.fot_pages.load(Ordering::Acquire) as u64;
         let end = (DATA_START + size).min(twz_abi::TAIL_START - fot_pages * PAGE);

@@ -7,7 +7,7 @@ use std::{
     time::Duration,
 };
 
-use twz_abi::{ObjectId, Rights};
+use twz_abi::{ObjectId, Rights, ioctl::ContextState, security::Signature};
 use twz_core::ident::Identity;
 
 use super::{EmbeddedPool, paths::ObjectPath, pool::CONTROL_OFFSET};
@@ -113,7 +113,10 @@ impl Backend for EmbeddedPool {
     fn attach(&self, arena: &Arena, view: Option<ObjectId>) -> Result<()> {
         arena.map_control(self.control_file(), CONTROL_OFFSET as i64, !self.read_only)?;
         match view {
-            Some(id) => arena.map_view(self.open_file(id, &ObjectPath::data(id), true)?.as_fd()),
+            Some(id) => {
+                self.require(id, Rights(Rights::READ.0 | Rights::WRITE.0))?;
+                arena.map_view(self.open_file(id, &ObjectPath::data(id), true)?.as_fd())
+            }
             None => arena.reset_view(),
         }
     }
@@ -138,10 +141,11 @@ impl Backend for EmbeddedPool {
     }
 
     fn size(&self, id: ObjectId) -> Result<u64> {
-        self.data_size(id)
+        self.size_now(id)
     }
 
     fn open_data(&self, id: ObjectId, rights: Rights) -> Result<OwnedFd> {
+        self.require(id, rights.or(Rights::READ))?;
         self.open_file(id, &ObjectPath::data(id), rights.contains(Rights::WRITE))
     }
 
@@ -160,5 +164,37 @@ impl Backend for EmbeddedPool {
 
     fn wake(&self, word: &Word<'_>, count: u64) -> Result<u64> {
         futex::wake(word.word, count)
+    }
+
+    fn may(&self, id: ObjectId) -> Result<Rights> {
+        Ok(self.allowed(&self.meta(id)?.0))
+    }
+
+    fn contexts(&self) -> Result<ContextState> {
+        self.state_of_contexts()
+    }
+
+    fn attach_context(&self, id: ObjectId, flags: u32, proof: Option<&Signature>) -> Result<()> {
+        self.attach_to(id, flags, proof)
+    }
+
+    fn detach_context(&self, id: ObjectId) -> Result<()> {
+        self.detach_from(id)
+    }
+
+    fn switch_context(&self, id: ObjectId) -> Result<()> {
+        self.switch_to(id)
+    }
+
+    fn load_context(&self, id: ObjectId) -> Result<(u32, u32)> {
+        self.load_anew(id)
+    }
+
+    fn revoke(&self, id: ObjectId, epoch: u64, signature: &Signature) -> Result<()> {
+        self.raise_epoch(id, epoch, signature)
+    }
+
+    fn bequest(&self) -> Option<String> {
+        self.context_text()
     }
 }

@@ -16,6 +16,7 @@ impl EmbeddedPool {
     /// has is zeros.
     pub(super) fn read_object(&self, id: ObjectId, offset: u64, into: &mut [u8]) -> Result<()> {
         check_range(offset, into.len() as u64)?;
+        self.require(id, Rights::READ)?;
         into.fill(0);
         let in_data =
             (DATA_START + self.data_size(id)?).saturating_sub(offset).min(into.len() as u64);

@@ -14,7 +14,7 @@ use nix::{
     unistd::{Whence, lseek},
 };
 use twz_abi::{
-    ObjectId, PAGE,
+    Meta, ObjectId, PAGE,
     meta::{Bounds, flags},
 };
 use twz_core::ident::ContentHash;
@@ -22,7 +22,7 @@ use zerocopy::IntoBytes as _;
 
 use super::{
     EmbeddedPool,
-    objects::{META_IN_TAIL, in_directory, meta_of},
+    objects::{META_IN_TAIL, in_directory, meta_of, mode_for, tail_mode_for},
     paths,
     paths::ObjectPath,
 };
@@ -35,6 +35,7 @@ use crate::{
 impl EmbeddedPool {
     pub(super) fn copy_object(&self, source: ObjectId, new: &NewObject) -> Result<ObjectId> {
         self.writable()?;
+        self.require(source, twz_abi::Rights::READ)?;
         let (old, _) = self.meta(source)?;
         let made = Made::new(self);
         let from = File::from(self.open_file(source, &ObjectPath::data(source), false)?);
@@ -59,10 +60,7 @@ impl EmbeddedPool {
         if tail_path.exists() {
             return Err(Error::Exists(id));
         }
-        if new.flags & flags::IMMUTABLE != 0 || !new.default_rights.contains(twz_abi::Rights::WRITE)
-        {
-            made.make_read_only()?;
-        }
+        made.restrict(&meta)?;
         in_directory(&data_path, || fs::rename(&made.data, &data_path))?;
         fs::rename(&made.tail, &tail_path).map_err(Error::at("put in place", &tail_path))?;
         Ok(id)
@@ -84,10 +82,13 @@ impl Made {
         File::create_new(path).map_err(Error::at("create", path))
     }
 
-    fn make_read_only(&self) -> Result<()> {
+    /// Leaves of the files' modes what others may do with the object.
+    fn restrict(&self, meta: &Meta) -> Result<()> {
         use std::os::unix::fs::PermissionsExt as _;
-        for path in [&self.data, &self.tail] {
-            fs::set_permissions(path, fs::Permissions::from_mode(0o444))
+        for (path, mode) in [(&self.data, mode_for(meta)), (&self.tail, tail_mode_for(meta))] {
+            let stat = fs::metadata(path).map_err(Error::at("stat", path))?;
+            let less = stat.permissions().mode() & mode & 0o666;
+            fs::set_permissions(path, fs::Permissions::from_mode(less))
                 .map_err(Error::at("chmod", path))?;
         }
         Ok(())

@@ -10,10 +10,7 @@ use std::{
     },
 };
 
-use twz_abi::{
-    Meta, ObjectId, PAGE, Rights,
-    meta::{Bounds, flags},
-};
+use twz_abi::{Meta, ObjectId, PAGE, Rights, meta::Bounds};
 use zerocopy::{FromZeros as _, IntoBytes as _};
 
 use super::{
@@ -41,10 +38,11 @@ impl EmbeddedPool {
         if !whole || meta.check().is_err() || meta.id != id || identity_of(&meta).id() != Some(id) {
             return Err(Error::BadId(id));
         }
-        let mut granted = Rights(meta.default_rights).and(wanted);
-        if meta.flags & flags::IMMUTABLE != 0 {
-            granted = granted.without(Rights::WRITE);
+        let allowed = self.allowed(&meta);
+        if !allowed.contains(Rights::READ) {
+            return Err(Error::refused(id, Rights::READ, allowed));
         }
+        let mut granted = allowed.and(wanted);
         let (data, data_writable) = self.open_best(id, &ObjectPath::data(id), granted)?;
         if !tail_writable || !data_writable {
             granted = granted.without(Rights::WRITE);

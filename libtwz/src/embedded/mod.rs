@@ -21,6 +21,7 @@ mod names;
 mod objects;
 mod paths;
 mod pool;
+mod realm;
 mod whois;
 
 pub(crate) use check::check;

@@ -129,8 +129,11 @@ impl EmbeddedPool {
     pub(super) fn place_tail(&self, path: &Path, meta: &Meta) -> Result<()> {
         let made = paths::temporary(&self.root);
         let write = || -> io::Result<()> {
-            let file =
-                OpenOptions::new().write(true).create_new(true).mode(mode_for(meta)).open(&made)?;
+            let file = OpenOptions::new()
+                .write(true)
+                .create_new(true)
+                .mode(tail_mode_for(meta))
+                .open(&made)?;
             file.write_all_at(meta.as_bytes(), META_IN_TAIL)?;
             fs::rename(&made, path)
         };
@@ -185,17 +188,15 @@ impl EmbeddedPool {
         Ok((meta, identity))
     }
 
-    /// Refuses what the object does not grant. For honest programs: the files'
-    /// modes say the same to others, where they can.
+    /// Refuses what the active context does not allow. For honest programs: the
+    /// files' modes say the same to others, where they can.
     pub(super) fn require(&self, id: ObjectId, right: Rights) -> Result<()> {
+        self.keep_up();
         let (meta, _) = self.meta(id)?;
         if meta.flags & flags::IMMUTABLE != 0 && right == Rights::WRITE {
             return Err(Error::Immutable(id));
         }
-        match Rights(meta.default_rights).contains(right) {
-            true => Ok(()),
-            false => Err(Error::denied(id, right)),
-        }
+        self.must_allow(&meta, right)
     }
 
     pub(super) fn stat_object(&self, id: ObjectId) -> Result<ObjectStat> {
@@ -265,6 +266,7 @@ impl EmbeddedPool {
         if to > MAX_DATA || from > to {
             return Err(Error::BadSize(to));
         }
+        self.require(id, Rights::WRITE)?;
         let file = File::from(self.open_file(id, &ObjectPath::data(id), true)?);
         let at = || ObjectPath::data(id).within(&self.root);
         let now = file.metadata().map_err(Error::at("stat", at()))?.len();
@@ -312,6 +314,12 @@ impl EmbeddedPool {
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
             other => other.map_err(Error::at("delete", &data)),
         }
+    }
+
+    /// The size for who uses the object.
+    pub(super) fn size_now(&self, id: ObjectId) -> Result<u64> {
+        self.keep_up();
+        self.data_size(id)
     }
 
     pub(super) fn data_size(&self, id: ObjectId) -> Result<u64> {
@@ -373,17 +381,27 @@ pub(crate) fn claim_data_pages(
     }
 }
 
-/// Permissions of an object's files: what its default rights grant, less the umask.
-fn mode_for(meta: &Meta) -> u32 {
+/// Permissions of an object's files, less the umask: what its default rights grant.
+/// What contexts may grant besides, on what somebody owns, is for the user who made
+/// it: modes know no contexts.
+pub(super) fn mode_for(meta: &Meta) -> u32 {
     let rights = Rights(meta.default_rights);
-    let mut mode = 0o444;
-    if rights.contains(Rights::WRITE) && meta.flags & flags::IMMUTABLE == 0 {
+    let (owned, mutable) = (!meta.owner.is_null(), meta.flags & flags::IMMUTABLE == 0);
+    let mut mode = if owned && !rights.contains(Rights::READ) { 0o400 } else { 0o444 };
+    if mutable && rights.contains(Rights::WRITE) {
         mode |= 0o222;
+    } else if mutable && owned {
+        mode |= 0o200;
     }
     if rights.contains(Rights::EXEC) {
         mode |= 0o111;
     }
     mode
+}
+
+/// The same for the tail, which holds the epoch, too: an owner raises it.
+pub(super) fn tail_mode_for(meta: &Meta) -> u32 {
+    mode_for(meta) | if meta.owner.is_null() { 0 } else { 0o200 }
 }
 
 fn check_new(new: &NewObject) -> Result<()> {

@@ -9,7 +9,10 @@ use std::{
         unix::fs::{FileExt as _, MetadataExt as _, OpenOptionsExt as _},
     },
     path::{Path, PathBuf},
-    sync::atomic::{AtomicU64, Ordering},
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
 };
 
 use twz_abi::{
@@ -19,7 +22,7 @@ use twz_abi::{
 };
 use zerocopy::{FromZeros as _, IntoBytes as _};
 
-use super::paths;
+use super::{paths, realm::Realm};
 use crate::{
     backend::{Medium, PoolInfo},
     error::{Error, Result},
@@ -49,6 +52,8 @@ pub struct EmbeddedPool {
     pub(super) read_only: bool,
     control: ControlPage,
     pub(super) medium: Medium,
+    /// What this process acts in here.
+    pub(super) realm: Arc<Realm>,
 }
 
 /// Where a newcomer's pool is: `$TWZ_POOL`, else `twz` in the user's data directory.
@@ -141,8 +146,12 @@ impl EmbeddedPool {
         let dir = File::open(root).map_err(Error::at("open", root))?.into();
         let root = fs::canonicalize(root).map_err(Error::at("open", root))?;
         let medium = medium_of(&file);
-        let mut pool = Self { root, dir, file, superblock, read_only, control, medium };
+        let (realm, new) = Realm::of(superblock.pool_id, &file)?;
+        let mut pool = Self { root, dir, file, superblock, read_only, control, medium, realm };
         pool.notice_a_copied_pool()?;
+        if new {
+            pool.inherit()?;
+        }
         Ok(pool)
     }
 

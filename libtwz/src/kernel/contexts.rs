@@ -11,7 +11,11 @@ use twz_abi::{
 use zerocopy::FromZeros as _;
 
 use super::KernelPool;
-use crate::error::{Error, Result};
+use crate::{
+    error::{Error, Result},
+    raw::fault,
+    space::Core,
+};
 
 impl KernelPool {
     pub(super) fn ask_contexts(&self) -> Result<ContextState> {
@@ -30,7 +34,9 @@ impl KernelPool {
         let signature = proof.copied().unwrap_or([0; SIGNATURE]);
         let mut attach = Attach { context, flags, reserved: 0, signature };
         let asked = self.session.ask::<{ abi::ATTACH }, _>(&mut attach);
-        asked.map_err(|errno| self.refused_context(errno, context))
+        asked.map_err(|errno| self.refused_context(errno, context))?;
+        settle();
+        Ok(())
     }
 
     /// DETACH, SWITCH and LOAD.
@@ -41,7 +47,10 @@ impl KernelPool {
         const { assert!(matches!(COMMAND, abi::DETACH | abi::SWITCH | abi::LOAD)) };
         let mut only = ContextOnly { context, ..Default::default() };
         match self.session.ask::<COMMAND, _>(&mut only) {
-            Ok(()) => Ok((only.grants, only.void)),
+            Ok(()) => {
+                settle();
+                Ok((only.grants, only.void))
+            }
             Err(errno) => Err(self.refused_context(errno, context)),
         }
     }
@@ -49,19 +58,23 @@ impl KernelPool {
     pub(super) fn ask_revoke(&self, object: ObjectId, epoch: u64, by: &Signature) -> Result<()> {
         let mut revoke = Revoke { object, epoch, reserved: 0, signature: *by };
         let asked = self.session.ask::<{ abi::REVOKE }, _>(&mut revoke);
-        asked.map_err(|errno| self.refused_context(errno, object))
+        asked.map_err(|errno| self.refused_context(errno, object))?;
+        settle();
+        Ok(())
     }
 
     /// Why something about a context was refused: its own reasons are numbers that
     /// both homes share.
     fn refused_context(&self, errno: Errno, id: ObjectId) -> Error {
         match self.session.last_error().map(|last| last.reason) {
-            Some(said @ reason::BAD_CONTEXT..=reason::CODE_DENIES)
-                if errno != Errno::ENOENT || said == reason::NOT_ATTACHED =>
-            {
-                Error::context(id, said)
-            }
+            Some(said @ reason::BAD_CONTEXT..=reason::CODE_DENIES) => Error::context(id, said),
             _ => self.refused(errno, id, Rights::USE),
         }
     }
+}
+
+/// The module has taken out of the page tables what is not allowed any more: the
+/// library's own notes of what is granted follow.
+fn settle() {
+    fault::each_space(Core::recheck);
 }

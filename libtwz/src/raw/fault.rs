@@ -160,6 +160,19 @@ pub(crate) fn owner_of<A: ?Sized>(_anchor: &A, address: usize) -> Option<&Core> 
     unsafe { core.as_ref() }
 }
 
+/// Visits every space of the process. None of them is dropped meanwhile.
+pub(crate) fn each_space(visit: impl Fn(&Core)) {
+    for (owner, visitors) in OWNERS.iter().zip(&VISITORS) {
+        visitors.fetch_add(1, Ordering::SeqCst);
+        let core = owner.load(Ordering::SeqCst);
+        // SAFETY: null, or enlisted, and `retire` waits for us before it may be freed.
+        if let Some(core) = unsafe { core.as_ref() } {
+            visit(core);
+        }
+        visitors.fetch_sub(1, Ordering::SeqCst);
+    }
+}
+
 /// Says what went wrong, where the program has no handler that could.
 fn explain(signal: i32, address: usize, access: Access) {
     let Some(owner) = OWNERS.get(address >> ARENA_BITS) else { return };

@@ -30,6 +30,7 @@ pub mod inherited;
 pub mod ioctl;
 pub mod object;
 pub mod persist;
+pub mod published;
 mod stack;
 pub mod sys;
 pub mod tail;

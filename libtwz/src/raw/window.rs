@@ -54,8 +54,8 @@ impl<'a> SlotWindow<'a> {
         let address = self.arena.address(self.slot) + offset as usize;
         // SAFETY: 1. the range lies in this slot (checked above), which is part
         // of the reservation; 2. what was mapped there before is either nothing
-        // or the same object with fewer rights or pages, since the slot is
-        // claimed, so references into it go on meaning the same bytes.
+        // or the same object with other rights or fewer pages, since the slot is
+        // claimed, so references into it go on meaning the same bytes, or fault.
         let done = unsafe {
             libc::mmap(
                 address as *mut _,
@@ -120,8 +120,9 @@ impl<'a> SlotWindow<'a> {
     /// Takes everything out of the slot again.
     pub fn clear(&self) -> Result<()> {
         let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_NORESERVE | libc::MAP_FIXED;
-        // SAFETY: exactly this slot; the caller has made sure that no handle
-        // pins it, so no reference into it is left.
+        // SAFETY: exactly this slot. The caller has made sure that no handle
+        // pins it, so that no reference into it is left; or the slot stays its
+        // object's, without a right, and a touch by way of a reference faults.
         let done = unsafe {
             libc::mmap(
                 self.arena.address(self.slot) as *mut _,

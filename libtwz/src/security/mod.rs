@@ -38,6 +38,7 @@
 //! # }
 //! ```
 
+pub(crate) mod book;
 mod context;
 mod facts;
 mod grant;
@@ -67,6 +68,10 @@ use twz_abi::ObjectId;
 
 /// The default context: it has no object, masks nothing and grants nothing.
 pub const DEFAULT: ObjectId = ObjectId::NULL;
+
+/// Where in its environment a program finds what it shall act in, in a directory's
+/// pool: [`crate::Space::environment`] says what to put there.
+pub const ENVIRONMENT: &str = "TWZ_CONTEXT";
 
 /// Nanoseconds since 1970: the clock that grants begin and end by.
 pub fn now() -> u64 {

@@ -11,7 +11,10 @@ use twz_abi::{
 };
 
 use super::KeyPair;
-use crate::{error::Result, space::Space};
+use crate::{
+    error::{Refusal, Result},
+    space::Space,
+};
 
 /// What a process is attached to.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -61,8 +64,7 @@ impl Space {
 
     /// The same, saying how.
     pub fn attach_as(&self, context: ObjectId, how: How) -> Result<()> {
-        self.backend().attach_context(context, how.flags(), None)?;
-        self.core().after_switch(how.switch)
+        self.backend().attach_context(context, how.flags(), None)
     }
 
     /// Attaches this process to a context with a proof that it is its owner's
@@ -70,16 +72,23 @@ impl Space {
     pub fn attach_with_key(&self, context: ObjectId, key: &KeyPair, how: How) -> Result<()> {
         let (pool, nonce) = (self.backend().info()?.pool_id, self.backend().contexts()?.nonce);
         let proof = key.sign(&AttachClaim { pool, context, nonce }.message());
-        self.backend().attach_context(context, how.flags(), Some(&proof))?;
-        self.core().after_switch(how.switch)
+        self.backend().attach_context(context, how.flags(), Some(&proof))
     }
 
     /// Acts in another context that this process is attached to, all its threads;
     /// null is the default one. What the new one does not allow is out of reach when
     /// this returns: touching it is refused as any touch is.
     pub fn switch(&self, context: ObjectId) -> Result<()> {
-        self.backend().switch_context(context)?;
-        self.core().after_switch(true)
+        self.backend().switch_context(context)
+    }
+
+    /// What to put into the environment of a program that is to act in the contexts
+    /// that this one acts in (rule A9), less those that are not for beyond exec. The
+    /// kernel module sees to that by itself: then there is nothing.
+    ///
+    /// A program that is forked goes on with what its parent had, without this.
+    pub fn environment(&self) -> Option<(&'static str, String)> {
+        self.backend().bequest().map(|text| (super::ENVIRONMENT, text))
     }
 
     /// Is no longer attached to a context. The default one does not come back.
@@ -91,8 +100,7 @@ impl Space {
     /// allows is out of reach when this returns. How many of its grants hold, and
     /// how many do not.
     pub fn load(&self, context: ObjectId) -> Result<(u32, u32)> {
-        let loaded = self.backend().load_context(context)?;
-        self.core().after_switch(true).map(|()| loaded)
+        self.backend().load_context(context)
     }
 
     /// Raises an object's epoch, with the key of its owner: all that was granted on it,
@@ -100,7 +108,12 @@ impl Space {
     /// for good. The grants' epoch is [`crate::ObjectStat::epoch`].
     pub fn revoke(&self, object: ObjectId, epoch: u64, key: &KeyPair) -> Result<()> {
         let claim = RevokeClaim { object, epoch, reserved: 0 };
-        self.backend().revoke(object, epoch, &key.sign(&claim.message()))?;
-        self.core().after_switch(true)
+        self.backend().revoke(object, epoch, &key.sign(&claim.message()))
+    }
+
+    /// Why this thread's last touch of an object was refused, and of which one: for a
+    /// program that handles the signal itself. May be called in the handler.
+    pub fn refusal(&self) -> Option<(ObjectId, Refusal)> {
+        self.core().refusal()
     }
 }

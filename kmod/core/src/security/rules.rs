@@ -137,6 +137,40 @@ pub fn build(
     Some(built)
 }
 
+/// What a context allows on one object at a time, by asking each of its grants: for
+/// who has no table of that time, or wants to see that the table is right.
+pub fn allowed_at(
+    loaded: &Loaded<'_>,
+    object: &Object,
+    now: u64,
+    epoch: &mut impl FnMut(ObjectId) -> Option<u64>,
+) -> Rights {
+    let (mut granted, mut mask) = (Rights::NONE, loaded.policy.mask);
+    for link in loaded.links {
+        match loaded.record(link) {
+            Record::Mask(found) if found.target == object.id => mask = Rights(found.rights),
+            Record::Grant(grant)
+                if grant.target == object.id && holds(loaded, link, now, epoch).is_ok() =>
+            {
+                granted = granted.or(Rights(grant.rights));
+            }
+            _ => {}
+        }
+    }
+    effective(object.default_rights(), mask, granted, object.identity.is_immutable())
+}
+
+/// `E` of SECURITY.md, from its parts.
+#[inline]
+const fn effective(default: Rights, mask: Rights, granted: Rights, immutable: bool) -> Rights {
+    let rights = default.and(mask).or(granted);
+    if immutable {
+        rights.without(Rights::WRITE)
+    } else {
+        rights
+    }
+}
+
 /// The slot of a target: the one it has, or a new one.
 fn place(slots: &mut [Slot], seed: u64, target: ObjectId, mask: Rights) -> Option<&mut Slot> {
     let at = probe(slots, seed, target)?;
@@ -197,12 +231,7 @@ impl<'a> Rules<'a> {
             Some(slot) => (slot.granted, slot.mask),
             None => (Rights::NONE, self.policy.mask),
         };
-        let rights = default.and(mask).or(granted);
-        if immutable {
-            rights.without(Rights::WRITE)
-        } else {
-            rights
-        }
+        effective(default, mask, granted, immutable)
     }
 
     /// The same, for an object that all is known of.
