@@ -58,6 +58,8 @@ part workspace 'The workspace: unit, property, process and style tests' \
     "${CARGO:-cargo}" test --workspace --exclude twz-bench --exclude twz-crash --exclude twz-fuzz --no-fail-fast
 part scale 'The store at its full size, its stack and its instructions, in release' \
     "${CARGO:-cargo}" test --release -p twz-core --test scale --test stack --test instructions
+part bench 'The race, at a size that measures nothing' \
+    "${CARGO:-cargo}" test --release -p twz-bench
 part msrv 'twz-abi and twz-core as the kernel builds them: rustc 1.85, core only' scripts/msrv.sh
 part msrv-refuses 'That this build refuses std, alloc and a newer Rust' scripts/msrv.sh --self-test
 part kmod 'The kernel module, for an unmodified Debian kernel' scripts/kmod.sh

@@ -13,18 +13,20 @@ pub enum Goal {
     SecondRatio(f64),
     /// The subject's own value is at most this. Set 1.
     Value(f64),
+    /// The same of set 2.
+    SecondValue(f64),
     /// The subject takes at most so much more than the peer. Set 2.
     SecondMore(f64),
 }
 
-use Goal::{Ratio, SecondMore, SecondRatio, Value};
+use Goal::{Ratio, SecondMore, SecondRatio, SecondValue, Value};
 
 impl Goal {
     /// Whether the median reaches it.
     pub fn reached(&self, record: &Record) -> bool {
         match *self {
             Ratio(limit) | SecondRatio(limit) => record.ratio <= limit,
-            Value(limit) => record.subject_value <= limit,
+            Value(limit) | SecondValue(limit) => record.subject_value <= limit,
             SecondMore(limit) => record.subject_value - record.peer_value <= limit,
         }
     }
@@ -36,6 +38,7 @@ impl Goal {
             Ratio(limit) => format!("<= {limit:.2} {reached}"),
             SecondRatio(limit) => format!("(2nd: <= {limit:.2} {reached})"),
             Value(limit) => format!("<= {limit} {} {reached}", record.unit),
+            SecondValue(limit) => format!("(2nd: <= {limit} {} {reached})", record.unit),
             SecondMore(limit) => format!("(2nd: <= +{limit} {} {reached})", record.unit),
         }
     }
@@ -64,6 +67,53 @@ pub fn of(record: &Record) -> &'static [Goal] {
         ("tx", _, "pmemobj") if record.unit == "fences" => &[Ratio(0.99)],
         ("space", "pool_open_1m", "self_1k") => &[Value(1e9)],
         ("space", _, "self_1k") => &[Ratio(1.5)],
+        ("kvs", case, peer) => of_store(case, peer, &record.unit),
+        _ => &[],
+    }
+}
+
+/// Those of the race of stores.
+fn of_store(case: &str, peer: &str, unit: &str) -> &'static [Goal] {
+    let (size, what) = case.split_once('/').unwrap_or(("", case));
+    match (size, what, peer) {
+        (_, "insert_durable", "pmemobj_tx") if unit == "fences" => &[SecondValue(2.0)],
+        ("1k_8_8" | "100k_8_8" | "10m_8_8", ..) => &[],
+        (_, "get", "unixkvs") => &[Ratio(0.9), SecondRatio(0.97)],
+        (_, "insert", "unixkvs") => &[Ratio(0.9), SecondRatio(0.97)],
+        (_, "reopen", "lmdb") => &[Value(1e6), SecondRatio(0.6)],
+        ("10k_8_8" | "1m_8_8", "space", "hashbrown") => &[Value(2.5), SecondValue(2.45)],
+        ("10k_16_100" | "1m_16_100", "space", "hashbrown") => &[SecondValue(1.2)],
+        (_, "space" | "reopen", _) => &[],
+        (_, _, "redb" | "sled" | "sqlite" | "rocksdb") => &[Ratio(0.1)],
+        (_, "get", "pmemobj_tx") if size.starts_with("10k") => &[Ratio(0.5), SecondRatio(0.45)],
+        (_, "get", "pmemobj_tx") => &[Ratio(0.5), SecondRatio(0.65)],
+        (_, "insert_durable", "pmemobj_tx") => &[Ratio(0.4), SecondRatio(0.35)],
+        (_, "insert_durable", "lmdb") => &[Ratio(0.5)],
+        (_, "insert_durable", "lmdb_sync") => &[SecondRatio(0.15)],
+        (_, "get", "lmdb") if size.starts_with("10k") => &[Ratio(0.08), SecondRatio(0.05)],
+        (_, "get", "lmdb") => &[Ratio(0.08)],
+        ("10k_8_8", "get", "hashbrown") => &[SecondRatio(2.2)],
+        ("10k_8_8", "get_dep", "hashbrown") => &[SecondRatio(1.25)],
+        ("10k_8_8", "get_dep", "pmemobj_tx") => &[SecondRatio(0.65)],
+        ("10k_8_8", "get_dep", "lmdb") => &[SecondRatio(0.12)],
+        ("10k_16_100", "get", "hashbrown") => &[SecondRatio(2.0)],
+        ("10k_16_100", "get_dep", "hashbrown") => &[SecondRatio(1.45)],
+        ("1m_8_8" | "1m_16_100", what, peer) => of_many(what, peer),
+        _ => &[],
+    }
+}
+
+/// Those with a million keys.
+fn of_many(what: &str, peer: &str) -> &'static [Goal] {
+    match (what, peer) {
+        ("get", "hashbrown") => &[Ratio(2.0)],
+        ("get_dep", "hashbrown") => &[Ratio(1.2), SecondRatio(1.6)],
+        ("insert", "hashbrown") => &[Ratio(2.0)],
+        ("insert", "lmdb") => &[SecondRatio(0.18)],
+        ("get", "boxed") => &[SecondRatio(1.25)],
+        ("get_dep", "boxed") => &[SecondRatio(0.85)],
+        ("get_dep", "pmemobj_tx") => &[SecondRatio(0.9)],
+        ("get_dep", "lmdb") => &[SecondRatio(0.5)],
         _ => &[],
     }
 }
@@ -79,5 +129,15 @@ mod tests {
         assert_eq!(goals, [Ratio(1.30), SecondRatio(1.40)]);
         assert_eq!(goals[0].verdict(&record), "<= 1.30 MISSED");
         assert_eq!(goals[1].verdict(&record), "(2nd: <= 1.40 reached)");
+    }
+
+    #[test]
+    fn stores_have_goals_by_size_and_peer() {
+        assert_eq!(of_store("1m_8_8/get", "hashbrown", "ns"), [Ratio(2.0)]);
+        assert_eq!(of_store("10k_8_8/get", "hashbrown", "ns"), [SecondRatio(2.2)]);
+        assert_eq!(of_store("10k_16_100/delete", "redb", "ns"), [Ratio(0.1)]);
+        assert_eq!(of_store("1m_16_100/space", "redb", "B/B"), []);
+        assert_eq!(of_store("100k_8_8/get", "lmdb", "ns"), []);
+        assert_eq!(of_store("insert_durable", "pmemobj_tx", "fences"), [SecondValue(2.0)]);
     }
 }

@@ -21,7 +21,7 @@ pub fn all<S: Store<K, V>, const K: usize, const V: usize>(
     let some = &pairs.held[..pairs.held.len().min(1000)];
     holds::<S, K, V>(&store, &pairs.held, Pair::full)?;
     misses(&store, spare)?;
-    iterates(&store, pairs)?;
+    iterates(&store, pairs, "as it was filled")?;
 
     store.insert(some.iter().map(Pair::changed))?;
     holds::<S, K, V>(&store, some, Pair::changed)?;
@@ -45,7 +45,7 @@ pub fn all<S: Store<K, V>, const K: usize, const V: usize>(
     store.delete(spare.iter().map(|pair| pair.key))?;
     store.insert(some.iter().map(Pair::full))?;
     holds::<S, K, V>(&store, some, Pair::full)?;
-    iterates(&store, pairs)?;
+    iterates(&store, pairs, "after changes")?;
     Ok(store)
 }
 
@@ -94,6 +94,7 @@ fn look_at<S: Store<K, V>, const K: usize, const V: usize>(
 fn iterates<S: Store<K, V>, const K: usize, const V: usize>(
     store: &S,
     pairs: &Pairs<K>,
+    when: &str,
 ) -> Result<(), Failed> {
     let digest = |key: &[u8], value: &[u8]| head(key).wrapping_mul(3) ^ head(value);
     let (mut count, mut seen) = (0, 0u64);
@@ -105,6 +106,9 @@ fn iterates<S: Store<K, V>, const K: usize, const V: usize>(
         pairs.held.iter().fold(0u64, |sum, pair| sum.wrapping_add(digest(&pair.key, &pair.next)));
     match count == pairs.held.len() && seen == expected {
         true => Ok(()),
-        false => Err(Failed::new(format!("iteration shows {count} pairs, or others"))),
+        false => Err(Failed::new(format!(
+            "{when}, iteration shows {count} pairs instead of {}, or others",
+            pairs.held.len()
+        ))),
     }
 }

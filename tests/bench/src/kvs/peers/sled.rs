@@ -2,12 +2,19 @@
 //! The peer `sled`. Nothing is flushed in the background; a durable insert is
 //! one with a flush.
 
-use std::path::{Path, PathBuf};
+use std::{
+    path::{Path, PathBuf},
+    thread,
+    time::Duration,
+};
 
 use crate::{
     error::Failed,
     kvs::store::{Store, files, whole},
 };
+
+/// Milliseconds to wait for it to let go.
+const PATIENCE: usize = 30_000;
 
 /// A tree of sled's.
 pub struct Sled {
@@ -22,7 +29,17 @@ impl Sled {
             .mode(sled::Mode::HighThroughput)
             .cache_capacity(4 << 30)
             .flush_every_ms(None);
-        Ok(Self { tree: config.open()?, directory: directory.into() })
+        // One that was closed just now may still have a thread that is at its end,
+        // and with it the lock.
+        let mut patience = PATIENCE;
+        loop {
+            match config.open() {
+                Ok(tree) => return Ok(Self { tree, directory: directory.into() }),
+                Err(sled::Error::Io(_)) if patience > 0 => patience -= 1,
+                Err(error) => return Err(error.into()),
+            }
+            thread::sleep(Duration::from_millis(1));
+        }
     }
 }
 
