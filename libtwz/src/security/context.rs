@@ -71,6 +71,16 @@ impl<'a> Context<'a> {
     /// Makes a context without records. Whatever rights the context object itself
     /// grants, its header is in it from the start.
     pub fn create(pool: &'a dyn Backend, new: &NewContext) -> Result<Self> {
+        Self::create_with(pool, new, |_| Vec::new())
+    }
+
+    /// The same with grants in it from the start, made for the id that it gets: that
+    /// of who acts in it to change it, for one, where nobody else is to.
+    pub fn create_with(
+        pool: &'a dyn Backend,
+        new: &NewContext,
+        first: impl FnOnce(ObjectId) -> Vec<Grant>,
+    ) -> Result<Self> {
         let object = NewObject {
             owner: new.owner,
             default_rights: new.rights,
@@ -79,9 +89,12 @@ impl<'a> Context<'a> {
             ..NewObject::default()
         };
         let (id, identity) = object.earn_id([0; 32])?;
-        let header = ContextHeader::new(id, new.policy);
-        let object = NewObject { nonce: Some(identity.nonce), ..object };
-        let id = make(pool, &object, header.as_bytes())?;
+        let mut bytes = ContextHeader::new(id, new.policy).as_bytes().to_vec();
+        for grant in first(id) {
+            bytes.extend_from_slice(grant.as_bytes());
+        }
+        let (nonce, size) = (Some(identity.nonce), bytes.len() as u64);
+        let id = make(pool, &NewObject { nonce, size, ..object }, &bytes)?;
         Ok(Self { pool, id })
     }
 

@@ -1,20 +1,27 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! `twzd`, the daemon: starts the threads of a pool that are not running, when
-//! the machine comes up and whenever one is lost. What a thread is, and what is
-//! promised to one, is the library's (`twz::resume`); this is who keeps it.
+//! `twzd`, the daemon. It starts the threads of a pool that are not running, when
+//! the machine comes up and whenever one is lost: what a thread is, and what is
+//! promised to one, is the library's (`twz::resume`); `keeper.rs` keeps it. And it
+//! holds the host's keys, and signs with them for whom it is allowed: `server.rs`
+//! hears what is asked, `host.rs` does it, `audit.rs` writes it down.
 #![forbid(unsafe_code)]
 
+mod audit;
+mod config;
+mod host;
 mod keeper;
+mod metrics;
 mod notify;
 mod options;
+mod server;
 mod start;
 mod wakeups;
 
-use std::process::ExitCode;
+use std::{path::Path, process::ExitCode};
 
 use clap::{CommandFactory as _, Parser as _};
 
-use crate::{keeper::Keeper, options::Options, wakeups::Wakeups};
+use crate::{config::Config, host::Host, keeper::Keeper, options::Options, wakeups::Wakeups};
 
 /// Says something on the standard error, which is the journal's business.
 macro_rules! say {
@@ -50,6 +57,19 @@ fn run(options: &Options) -> Outcome<bool> {
     // First of all: no signal is to come before somebody listens.
     let wakeups = Wakeups::new()?;
     let mut keeper = Keeper::new(options)?;
+    if options.serve {
+        let default = Path::new("/etc/twz/twzd.toml");
+        let file = options.config.as_deref();
+        let config = Config::read(file.unwrap_or(default), file.is_some())?;
+        let host = Host::open(keeper.another()?, &options.state, config)?;
+        let listener = match server::inherited() {
+            Some(listener) => listener,
+            None => server::listen(&options.socket).map_err(|error| {
+                format!("cannot listen at {}: {error}", options.socket.display())
+            })?,
+        };
+        server::serve(listener, host);
+    }
     keeper.scan();
     notify::tell("READY=1");
     if options.once {

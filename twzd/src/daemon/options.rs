@@ -10,6 +10,16 @@ const MORE: &str = "\
 EXAMPLES
   twzd                            keep the threads of the default pool
   twzd --pool /srv/pool --once    start each once, and wait for their ends
+  twzd --serve                    hold the host's keys as well
+
+CONFIGURATION
+  # /etc/twz/twzd.toml: root and the user that twzd runs as may do everything.
+  audit-limit = 16777216
+  [[allow]]
+  users = [\"www-data\"]
+  groups = [\"web\"]
+  keys = [\"web\"]
+  may = [\"attach\", \"grant\", \"delegate\", \"revoke\", \"mask\", \"remove\"]
 
 SIGNALS
   SIGTERM and SIGINT stop the programs that were started here, and end it; they
@@ -60,6 +70,20 @@ pub struct Options {
     /// other
     #[arg(long)]
     pub trust_pool: bool,
+    /// Hold the host's keys too, and use them for whom the configuration allows it:
+    /// listen at the socket, or at the one that the service manager hands over
+    #[arg(long)]
+    pub serve: bool,
+    /// Where to listen
+    #[arg(long, value_name = "PATH", value_hint = clap::ValueHint::FilePath, default_value = twzd::SOCKET)]
+    pub socket: PathBuf,
+    /// Who may have the host's keys used for what [default: /etc/twz/twzd.toml, if it
+    /// is there]
+    #[arg(long, value_name = "FILE", value_hint = clap::ValueHint::FilePath)]
+    pub config: Option<PathBuf>,
+    /// Where the host's own key is kept
+    #[arg(long, value_name = "DIR", value_hint = clap::ValueHint::DirPath, default_value = "/var/lib/twz")]
+    pub state: PathBuf,
     /// Write the manual page
     #[arg(long, hide = true)]
     pub manual: bool,
