@@ -8,7 +8,7 @@ use twz_abi::{FORMAT_VERSION, ObjectId, PAGE, Rights, ioctl as abi, reason};
 use zerocopy::{FromBytes as _, IntoBytes as _};
 
 use crate::{
-    commands::Props,
+    commands::{Props, tabled},
     errno::Errno,
     ktap::Test,
     map::{self, Map},
@@ -201,7 +201,7 @@ fn an_argument_at_a_bad_address_is_efault() {
     let session = Session::open();
     let hole = Map::anonymous(2 * map::PAGE, map::RW).expect("mmap");
     hole.protect(0).expect("mprotect");
-    for command in abi::COMMANDS {
+    for command in tabled() {
         for address in bad_addresses(hole.at(0)) {
             let got = sys::ioctl(session.raw(), command.number, address);
             assert_eq!(got, Err(Errno::EFAULT), "{} at {address:#x}", command.name);
