@@ -354,6 +354,41 @@ fn a9_attachments_go_through_fork_and_exec() {
     assert_eq!(child(|| assert!(world.may(object).0)), 0);
 }
 
+static SPACE: std::sync::OnceLock<twz::Space> = std::sync::OnceLock::new();
+
+/// A program's own handler: ends with what it is told.
+extern "C" fn handler(_: i32) {
+    let said = SPACE.get().and_then(|space| space.refusal());
+    let code = said.map_or(1, |(id, why)| {
+        let lacks = why.granted == R && why.reason == reason::text(reason::CONTEXT_DENIES);
+        if id.is_valid() && lacks { 42 } else { 2 }
+    });
+    // SAFETY: no preconditions, in a handler either.
+    unsafe { libc::_exit(code) };
+}
+
+#[test]
+fn a_program_can_handle_what_is_refused() {
+    let name = "a_program_can_handle_what_is_refused";
+    if let Some((pool, id)) = common::child(name) {
+        // SAFETY: a function of the type that signal(2) asks for.
+        unsafe { libc::signal(libc::SIGSEGV, handler as *const () as usize) };
+        let space = SPACE.get_or_init(|| twz::Space::open(pool).unwrap());
+        let context = Context::create(
+            space.backend(),
+            &NewContext { policy: Policy { mask: R, flags: 0 }, ..NewContext::default() },
+        );
+        let context = context.unwrap().id();
+        space.attach_as(context, How { switch: true, cloexec: false }).unwrap();
+        poke(&space.open_object::<Node>(id).unwrap());
+        std::process::exit(3);
+    }
+    let world = World::new();
+    let object = node(&world, RW);
+    let mut child = common::start(name, &world.pool.path(), object.id());
+    assert_eq!(child.wait().unwrap().code(), Some(42));
+}
+
 #[test]
 fn all_spaces_of_a_process_act_in_the_same_context() {
     let world = World::new();

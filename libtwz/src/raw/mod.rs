@@ -31,6 +31,7 @@ pub mod ioctl;
 pub mod object;
 pub mod persist;
 pub mod published;
+pub mod seal;
 mod stack;
 pub mod sys;
 pub mod tail;

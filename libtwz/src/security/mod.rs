@@ -64,7 +64,12 @@ pub use twz_abi::{
 };
 pub use twz_core::security::{Flaw, Spoiled, link::digest};
 
+use std::ops::Range;
+
 use twz_abi::ObjectId;
+
+pub use crate::raw::seal::Elsewhere;
+use crate::{error::Result, raw::seal::seal};
 
 /// The default context: it has no object, masks nothing and grants nothing.
 pub const DEFAULT: ObjectId = ObjectId::NULL;
@@ -76,4 +81,16 @@ pub const ENVIRONMENT: &str = "TWZ_CONTEXT";
 /// Nanoseconds since 1970: the clock that grants begin and end by.
 pub fn now() -> u64 {
     std::time::SystemTime::UNIX_EPOCH.elapsed().map_or(0, |since| since.as_nanos() as u64)
+}
+
+/// Allows this process system calls from instructions in these ranges of addresses
+/// only, all its threads, and for good: what an untrusted library is called behind
+/// (SECURITY.md, "Threats"). The ranges are of code that it can enter through a
+/// gate only, else it calls that. x86-64.
+///
+/// What the process still does by itself has to be in them: the C library's code,
+/// the kernel's own page of it (`[vdso]`), and who returns from signal handlers. A
+/// program that is run later by exec has its code elsewhere, and is refused all.
+pub fn seal_calls(ranges: &[Range<usize>], elsewhere: Elsewhere) -> Result<()> {
+    seal(ranges, elsewhere)
 }
