@@ -7,7 +7,7 @@
 use twz_abi::{
     ObjectId,
     ioctl::{ContextState, attach_flags},
-    security::{AttachClaim, RevokeClaim},
+    security::{AttachClaim, RevokeClaim, Signature},
 };
 
 use super::KeyPair;
@@ -72,7 +72,13 @@ impl Space {
     pub fn attach_with_key(&self, context: ObjectId, key: &KeyPair, how: How) -> Result<()> {
         let (pool, nonce) = (self.backend().info()?.pool_id, self.backend().contexts()?.nonce);
         let proof = key.sign(&AttachClaim { pool, context, nonce }.message());
-        self.backend().attach_context(context, how.flags(), Some(&proof))
+        self.attach_with_proof(context, &proof, how)
+    }
+
+    /// The same with a proof that somebody else has signed, for the nonce that
+    /// [`crate::Backend::contexts`] gave last.
+    pub fn attach_with_proof(&self, context: ObjectId, proof: &Signature, how: How) -> Result<()> {
+        self.backend().attach_context(context, how.flags(), Some(proof))
     }
 
     /// Acts in another context that this process is attached to, all its threads;

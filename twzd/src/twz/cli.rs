@@ -6,10 +6,12 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::{
+    audit::AuditArgs,
     bundle::{ExportArgs, ImportArgs},
     cap::CapCommand,
     copy::{CpArgs, RmArgs},
     ctx::CtxCommand,
+    daemon::DaemonArgs,
     data::{CatArgs, ResizeArgs, WriteArgs},
     exit::{Exit, Outcome},
     fot::{FotArgs, RetargetArgs},
@@ -130,6 +132,8 @@ pub enum Command {
     Why(WhyArgs),
     Attach(AttachArgs),
     Run(RunArgs),
+    Daemon(DaemonArgs),
+    Audit(AuditArgs),
     Threads(ThreadsArgs),
     Completions(CompletionsArgs),
     Man(ManArgs),
@@ -166,6 +170,8 @@ impl Command {
             Self::Why(args) => args.run(session),
             Self::Attach(args) => args.run(session),
             Self::Run(args) => args.run(session),
+            Self::Daemon(args) => args.run(session),
+            Self::Audit(args) => args.run(session),
             Self::Threads(args) => args.run(session),
             Self::Completions(args) => args.run(session),
             Self::Man(args) => args.run(session),

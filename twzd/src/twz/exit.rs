@@ -90,6 +90,16 @@ impl Fail {
         Self::new(Exit::No, libc::EOPNOTSUPP, message, hint)
     }
 
+    /// What the daemon says.
+    pub fn told(message: String, errno: i32) -> Self {
+        let exit = Exit::of(errno);
+        let (message, hint) = match message.split_once("; ") {
+            Some((message, hint)) => (message.into(), Some(hint.into())),
+            None => (message, None),
+        };
+        Self { message, hint, errno, exit, silent: false }
+    }
+
     fn new(exit: Exit, errno: i32, message: impl Into<String>, hint: impl Into<String>) -> Self {
         Self { message: message.into(), hint: Some(hint.into()), errno, exit, silent: false }
     }

@@ -5,11 +5,13 @@
 use clap::Args;
 use twz::{
     Backend, Rights, Space,
-    security::{Context, Gate, Terms},
+    security::{Context, Gate, Grant, Terms},
 };
+use twzd::Ask;
 
 use crate::{
     cap::{describe, parse_hash},
+    daemon::field,
     exit::{Exit, Fail, Outcome},
     find, json,
     key::Signer,
@@ -73,7 +75,7 @@ pub struct DelegateArgs {
     what: What,
     /// Pass on this grant, of which the first digits of the hash will do [default: the
     /// first that it can be passed on from]
-    #[arg(long, value_name = "HASH", value_parser = parse_hash)]
+    #[arg(long, value_name = "HASH", value_parser = parse_hash, conflicts_with = "host_key")]
     parent: Option<String>,
     #[command(flatten)]
     signer: Signer,
@@ -120,6 +122,18 @@ fn number(text: &str) -> Result<u64, String> {
 }
 
 impl What {
+    /// The same for the daemon.
+    fn asked(&self, pool: &dyn Backend) -> Outcome<twzd::Terms> {
+        let terms = self.terms(pool)?;
+        Ok(twzd::Terms {
+            object: terms.target.to_string(),
+            rights: terms.rights.to_string(),
+            gate: self.gate.map(|gate| (gate.offset, gate.length, gate.align)),
+            from: terms.not_before,
+            until: terms.expires,
+        })
+    }
+
     fn terms(&self, pool: &dyn Backend) -> Outcome<Terms> {
         let target = find::object(pool, &self.object)?;
         if self.gate.is_some() && !self.rights.contains(Rights::EXEC) {
@@ -142,9 +156,17 @@ impl GrantArgs {
         let space = Space::on(session.open()?)?;
         let pool = space.backend();
         let context = Context::open(pool, find::object(pool, &self.context)?)?;
-        let terms = self.what.terms(pool)?;
-        let grant = context.grant(&terms, &self.signer.key(pool)?)?;
-        space.load(context.id())?;
+        let grant = match self.signer.host()? {
+            Some((key, mut client)) => {
+                let (to, terms) = (context.id().to_string(), self.what.asked(pool)?);
+                told(&context, &client.ask(Ask::Grant { context: to, terms, key })?)?
+            }
+            None => {
+                let grant = context.grant(&self.what.terms(pool)?, &self.signer.key(pool)?)?;
+                space.load(context.id())?;
+                grant
+            }
+        };
         given(session, &grant, "granted")
     }
 }
@@ -155,18 +177,33 @@ impl DelegateArgs {
         let pool = space.backend();
         let from = Context::open(pool, find::object(pool, &self.from_context)?)?;
         let to = Context::open(pool, find::object(pool, &self.to_context)?)?;
-        let terms = self.what.terms(pool)?;
         let parent = match &self.parent {
             Some(digits) => Some(crate::cap::find(&from, digits)?.0),
             None => None,
         };
-        let grant = from.delegate(&to, &terms, parent, &self.signer.key(pool)?)?;
-        space.load(to.id())?;
+        let grant = match self.signer.host()? {
+            Some((key, mut client)) => {
+                let terms = self.what.asked(pool)?;
+                let (from, of) = (from.id().to_string(), to.id().to_string());
+                told(&to, &client.ask(Ask::Delegate { from, to: of, terms, key })?)?
+            }
+            None => {
+                let key = self.signer.key(pool)?;
+                let grant = from.delegate(&to, &self.what.terms(pool)?, parent, &key)?;
+                space.load(to.id())?;
+                grant
+            }
+        };
         given(session, &grant, "passed on")
     }
 }
 
-fn given(session: &mut Session, grant: &twz::security::Grant, how: &str) -> Outcome {
+/// The grant that the daemon says it made.
+fn told(context: &Context<'_>, answer: &serde_json::Value) -> Outcome<Grant> {
+    crate::cap::find(context, &field(answer, "grant")).map(|(_, grant)| grant)
+}
+
+fn given(session: &mut Session, grant: &Grant, how: &str) -> Outcome {
     let document = describe(grant, None);
     let sentence = format!("{how}: {} on {}", document.rights, document.target);
     session.confirm(&document, &sentence)?;
@@ -186,7 +223,15 @@ impl RevokeArgs {
                 "epochs only grow: leave --epoch out, or say a higher one",
             ));
         }
-        space.revoke(id, epoch, &self.signer.key(pool)?)?;
+        match self.signer.host()? {
+            Some((key, mut client)) => {
+                if self.epoch.is_some_and(|epoch| epoch != now + 1) {
+                    return Err(Fail::usage("twzd takes the next epoch", "leave --epoch out"));
+                }
+                client.ask(Ask::Revoke { object: id.to_string(), key })?;
+            }
+            None => space.revoke(id, epoch, &self.signer.key(pool)?)?,
+        }
         let document = json::Revoked { object: id.to_string(), epoch };
         let sentence = format!("every grant on {id} before epoch {epoch} is void");
         session.confirm(&document, &sentence)?;

@@ -14,6 +14,7 @@ use twz::{
 };
 
 use crate::{
+    daemon::{Client, Socket},
     exit::{Exit, Fail, Outcome},
     find, json,
     object::{hex, parse_rights},
@@ -39,9 +40,8 @@ pub enum KeyCommand {
 /// Make a key and print its id
 ///
 /// The public half becomes an object that never changes: its id is what objects
-/// name as their owner. The secret half is kept in an object that nobody may
-/// read by default, or in a file that only you may, sealed with a passphrase if one
-/// is given.
+/// name as their owner. The secret half is kept in a file that only you may read, or
+/// in an object, sealed with a passphrase.
 #[derive(Args)]
 #[command(after_help = "EXAMPLES
   twz key new --name /keys/web --file ~/.web.key
@@ -60,8 +60,8 @@ pub struct KeyNewArgs {
     /// Seal it with the first line of this file; - is the standard input
     #[arg(long, value_name = "FILE", conflicts_with = "passphrase")]
     passphrase_file: Option<PathBuf>,
-    /// Rights that everybody has on the object with the secret half, of which only a
-    /// sealed one should grant 'r' [default: none]
+    /// Rights that everybody has on the object with the secret half; without a passphrase
+    /// they are all that keeps it [default: r, for what is sealed]
     #[arg(long, value_parser = parse_rights, allow_hyphen_values = true, conflicts_with = "file")]
     rights: Option<Rights>,
 }
@@ -71,7 +71,7 @@ pub struct KeyNewArgs {
 #[command(next_help_heading = "Options for signing")]
 pub struct Signer {
     /// Sign with this key: the object of the key, or of its secret half
-    #[arg(long, value_name = "KEY", required_unless_present = "key_file")]
+    #[arg(long, value_name = "KEY", required_unless_present_any = ["key_file", "host_key"])]
     key: Option<String>,
     /// Sign with the key in this file
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath, env = "TWZ_KEY_FILE", conflicts_with = "key")]
@@ -80,6 +80,11 @@ pub struct Signer {
     /// [default: asked for on the terminal if it is needed]
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     passphrase_file: Option<PathBuf>,
+    /// Have twzd do it, with the host's key of this name
+    #[arg(long, value_name = "NAME", conflicts_with_all = ["key", "key_file", "passphrase_file"])]
+    host_key: Option<String>,
+    #[command(flatten)]
+    socket: Socket,
 }
 
 /// The same where it may be left out.
@@ -95,6 +100,19 @@ pub struct Proof {
     /// The passphrase is the first line of this file; - is the standard input
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     passphrase_file: Option<PathBuf>,
+    /// Have twzd prove it, with the host's key of this name
+    #[arg(long, value_name = "NAME", conflicts_with_all = ["key", "key_file"])]
+    host_key: Option<String>,
+    #[command(flatten)]
+    socket: Socket,
+}
+
+/// Who proves.
+pub enum Prover {
+    /// A key.
+    Key(KeyPair),
+    /// The daemon, with the host's key of this name.
+    Host(String, Client),
 }
 
 impl KeyCommand {
@@ -121,6 +139,12 @@ impl KeyNewArgs {
         if passphrase.as_ref().is_some_and(|words| words.is_empty()) {
             return Err(Fail::usage("the passphrase is empty", "leave it out, or give one"));
         }
+        if self.file.is_none() && passphrase.is_none() && self.rights.is_none() {
+            return Err(Fail::usage(
+                "where is the secret half to be kept, and from whom?",
+                "in a file: --file; sealed: --passphrase; in the pool as it is: --rights",
+            ));
+        }
         let key = KeyPair::generate()?;
         // What is kept first: a key that nobody has the secret of owns nothing.
         let secrets = match &self.file {
@@ -129,7 +153,8 @@ impl KeyNewArgs {
                 Vec::new()
             }
             None => {
-                let rights = self.rights.unwrap_or(Rights::NONE);
+                // Who reads what is sealed has not got it yet.
+                let rights = self.rights.unwrap_or(Rights::READ);
                 vec![secret::store(&*pool, &key, passphrase.as_deref(), rights)?.to_string()]
             }
         };
@@ -211,19 +236,31 @@ fn show(session: &mut Session, key: &str) -> Outcome {
 }
 
 impl Signer {
+    /// Whom to ask instead, with which of the host's keys.
+    pub fn host(&self) -> Outcome<Option<(String, Client)>> {
+        match &self.host_key {
+            Some(name) => Ok(Some((name.clone(), self.socket.connect()?))),
+            None => Ok(None),
+        }
+    }
+
     /// The key.
     pub fn key(&self, pool: &dyn Backend) -> Outcome<KeyPair> {
-        let Self { key, key_file, passphrase_file } = self;
+        let Self { key, key_file, passphrase_file, .. } = self;
         let found = open(pool, key.as_deref(), key_file.as_deref(), passphrase_file.as_deref())?;
         found.ok_or_else(|| Fail::usage("which key?", "say it with --key or --key-file"))
     }
 }
 
 impl Proof {
-    /// The key, if there is to be a proof.
-    pub fn key(&self, pool: &dyn Backend) -> Outcome<Option<KeyPair>> {
-        let Self { key, key_file, passphrase_file } = self;
-        open(pool, key.as_deref(), key_file.as_deref(), passphrase_file.as_deref())
+    /// Who proves, if there is to be a proof.
+    pub fn prover(&self, pool: &dyn Backend) -> Outcome<Option<Prover>> {
+        if let Some(name) = &self.host_key {
+            return Ok(Some(Prover::Host(name.clone(), self.socket.connect()?)));
+        }
+        let Self { key, key_file, passphrase_file, .. } = self;
+        let key = open(pool, key.as_deref(), key_file.as_deref(), passphrase_file.as_deref())?;
+        Ok(key.map(Prover::Key))
     }
 }
 

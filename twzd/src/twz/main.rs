@@ -4,11 +4,13 @@
 //! the command line and ends the process.
 #![forbid(unsafe_code)]
 
+mod audit;
 mod bundle;
 mod cap;
 mod cli;
 mod copy;
 mod ctx;
+mod daemon;
 mod data;
 mod exit;
 mod find;

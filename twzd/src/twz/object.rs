@@ -27,6 +27,16 @@ pub fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
+/// Bytes from hex digits, if they are so many.
+pub fn unhex<const N: usize>(text: &str) -> Option<[u8; N]> {
+    let digits = text.len() == 2 * N && text.bytes().all(|c| c.is_ascii_hexdigit());
+    let mut bytes = [0; N];
+    for (byte, at) in bytes.iter_mut().zip((0..).step_by(2)) {
+        *byte = u8::from_str_radix(text.get(at..at + 2).filter(|_| digits)?, 16).ok()?;
+    }
+    Some(bytes)
+}
+
 /// Reads rights from the command line.
 pub fn parse_rights(text: &str) -> Result<Rights, String> {
     Rights::parse(text).ok_or_else(|| {

@@ -6,11 +6,14 @@ use std::{ffi::OsString, os::unix::process::CommandExt as _, path::Path, process
 
 use clap::Args;
 use twz::{ObjectId, Space, security::How};
+use twzd::Ask;
 
 use crate::{
+    daemon::{Client, field},
     exit::{Exit, Fail, Outcome},
     find, json,
-    key::Proof,
+    key::{Proof, Prover},
+    object::{hex, unhex},
     session::Session,
     term::printable,
 };
@@ -81,12 +84,13 @@ impl Contexts {
     fn start(&self, session: &mut Session, mut command: Command) -> Outcome {
         let space = Space::on(session.open()?)?;
         let pool = space.backend();
-        let key = self.proof.key(pool)?;
+        let mut prover = self.proof.prover(pool)?;
         let mut ids = Vec::new();
         for text in &self.contexts {
             let id = find::object(pool, text)?;
-            match &key {
-                Some(key) => space.attach_with_key(id, key, How::default())?,
+            match &mut prover {
+                Some(Prover::Key(key)) => space.attach_with_key(id, key, How::default())?,
+                Some(Prover::Host(name, client)) => proven(&space, id, name, client)?,
                 None => space.attach(id)?,
             }
             ids.push(id);
@@ -101,11 +105,23 @@ impl Contexts {
             space.detach(ObjectId::NULL)?;
         }
         command.env("TWZ_POOL", session.pool_path()?);
+        command.envs(space.environment());
         session.finish()?;
         let program = command.get_program().to_os_string();
         let error = command.exec();
         Err(Fail::file("run", Path::new(&program))(error))
     }
+}
+
+/// Attaches with a proof that the daemon gives.
+fn proven(space: &Space, id: ObjectId, key: &str, client: &mut Client) -> Outcome<()> {
+    let nonce = hex(&space.backend().contexts()?.nonce);
+    let value = client.ask(Ask::Prove { context: id.to_string(), key: key.into(), nonce })?;
+    let proof = field(&value, "proof");
+    let proof = unhex(&proof).ok_or_else(|| {
+        Fail::no("twzd answers with what is no proof", "it may be of another version")
+    })?;
+    Ok(space.attach_with_proof(id, &proof, How::default())?)
 }
 
 /// What this process is attached to, which is what the shell is that started it.
