@@ -3,6 +3,7 @@
  * What bindgen reads for kmod/sys. Only what bindings.list names of it is bound.
  */
 #include <linux/anon_inodes.h>
+#include <linux/binfmts.h>
 #include <linux/blkdev.h>
 #include <linux/dax.h>
 #include <linux/debugfs.h>
@@ -26,6 +27,7 @@
 #include <linux/ratelimit.h>
 #include <linux/rwsem.h>
 #include <linux/sched.h>
+#include <linux/sched/exec_state.h>
 #include <linux/sched/mm.h>
 #include <linux/sched/signal.h>
 #include <linux/sched/task.h>
@@ -44,3 +46,5 @@ static const unsigned int TWZ_IOCB_APPEND = IOCB_APPEND;
 static const unsigned int TWZ_IOCB_DSYNC = IOCB_DSYNC;
 /* The kernel crate takes VM_MAYEXEC for this one. */
 static const unsigned long TWZ_VM_MAYSHARE = VM_MAYSHARE;
+/* Where the registers of a program end on the stack of its thread. */
+static const unsigned long TWZ_STACK_TOP = THREAD_SIZE - TOP_OF_KERNEL_STACK_PADDING;

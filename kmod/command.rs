@@ -7,7 +7,7 @@
 
 use crate::{
     error::{errno, Refusal, Result},
-    fault::{self, Shown},
+    fault::{self, By, Shown},
     session::Session,
     sys::{self, DeviceFile, UserBytes},
 };
@@ -68,6 +68,10 @@ impl Session {
             ioctl::MKDIR => exchange(address, |a| self.mkdir(a)),
             ioctl::RMDIR => exchange(address, |a| self.rmdir(a)),
             ioctl::READ_DIR => exchange(address, |a| self.read_dir(a)),
+            ioctl::CONTEXTS => exchange(address, |a| self.contexts(a)),
+            ioctl::ATTACH => exchange(address, |a| self.attach(a)),
+            ioctl::DETACH => exchange(address, |a| self.detach(a)),
+            ioctl::SWITCH => exchange(address, |a| self.switch(a)),
             ioctl::LOAD => exchange(address, |a| self.load(a)),
             ioctl::REVOKE => exchange(address, |a| self.revoke(a)),
             _ => Err(ENOTTY.into()),
@@ -135,8 +139,8 @@ impl Session {
                 Some((session.shown()?, page, protection))
             });
         let (view, page, protection) = found.flatten().ok_or(Refusal::argument())?;
-        let shown = Shown::View { view, context: self.context };
-        fault::let_go(self.space, shown, page, access, protection)
+        let by = By::Member(self.member());
+        fault::let_go(self.space, Shown::View { view }, by, page, access, protection)
     }
 }
 

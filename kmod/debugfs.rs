@@ -58,6 +58,7 @@ fn state(space: &Space, f: &mut Formatter<'_>) -> fmt::Result {
     writeln!(f, "read_only {}", state.read_only as u32)?;
     writeln!(f, "views {}", state.views.count())?;
     writeln!(f, "contexts {}", state.contexts.count())?;
+    writeln!(f, "members {}", space.members.count())?;
     writeln!(f, "rights_structures {}", state.views.count() + state.contexts.count())?;
     writeln!(f, "bound_slots {}", state.views.iter().map(|view| view.bound()).sum::<usize>())?;
     writeln!(f, "inodes {}", state.inodes.count())?;

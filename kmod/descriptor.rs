@@ -6,8 +6,7 @@
 
 use crate::{
     error::{errno, Refusal, Result},
-    fault::{self, Shown},
-    secctx::ContextNo,
+    fault::{self, By, Shown},
     session::refused,
     slot::{self, COPY},
     space::{Space, State},
@@ -34,6 +33,11 @@ pub(crate) struct ObjectFile {
 }
 
 impl ObjectFile {
+    /// The object.
+    pub(crate) fn record(&self) -> RecordNo {
+        self.record
+    }
+
     /// A descriptor less of the inode at `index`.
     pub(crate) fn let_go(space: &Space, index: u32) {
         let left = {
@@ -49,7 +53,8 @@ impl ObjectFile {
     /// The object, if it and the descriptor grant `wanted`.
     fn permitted(&self, state: &State, wanted: Rights) -> Result<ObjectRecord> {
         let record = state.store.stat(self.record)?;
-        let granted = state.contexts.rights(ContextNo::DEFAULT, &record).and(self.rights);
+        let granted =
+            state.contexts.rights(self.space.members.context(state), &record).and(self.rights);
         if !granted.contains(wanted) {
             return Err(Refusal::denied(record.id, wanted, granted));
         }
@@ -117,7 +122,7 @@ impl Descriptor for ObjectFile {
                 return Err(stale.into());
             }
             let found = state.store.stat(record)?;
-            let granted = state.contexts.rights(ContextNo::DEFAULT, &found);
+            let granted = state.contexts.rights(space.members.context(state), &found);
             if !granted.contains(rights) {
                 return Err(Refusal::denied(found.id, rights, granted));
             }
@@ -298,13 +303,14 @@ impl Descriptor for ObjectFile {
 
     fn fault(&self, fault: &mut Fault<'_>, huge: bool) -> Outcome {
         let shown = Shown::Object { record: self.record, rights: self.rights };
-        fault::fault(self.space, shown, fault, huge).unwrap_or_else(|refusal| {
-            match refused(self.space, &refusal, fault) {
-                // Past the end of a file, as of any.
-                Outcome::Segv if refusal.reason == reason::OUTSIDE => Outcome::Bus,
-                outcome => outcome,
-            }
-        })
+        fault::fault(self.space, shown, By::Caller(&self.space.members), fault, huge)
+            .unwrap_or_else(|refusal| {
+                match refused(self.space, &refusal, fault) {
+                    // Past the end of a file, as of any.
+                    Outcome::Segv if refusal.reason == reason::OUTSIDE => Outcome::Bus,
+                    outcome => outcome,
+                }
+            })
     }
 
     fn close(&self) {

@@ -19,12 +19,14 @@ use crate::{
     error::{Refusal, Result},
     guard::{on, Guard},
     look::{Found, Look, Map},
+    member::{Member, Members},
     secctx::ContextNo,
     space::{Space, State},
     stats::Event,
+    switch,
     sys::{self, Fault, Mapped, Outcome},
 };
-use kernel::error::code::*;
+use kernel::{error::code::*, sync::Arc};
 use twz_abi::{reason, record::FANOUT, Rights, SLOT_PAGES};
 use twz_core::{rights::Access, RecordNo, Translation};
 
@@ -32,14 +34,45 @@ use twz_core::{rights::Access, RecordNo, Translation};
 #[derive(Clone, Copy)]
 pub(crate) enum Shown {
     /// A view, through its slots.
-    View { view: u32, context: ContextNo },
+    View { view: u32 },
     /// The data of one object, with no more than these rights.
     Object { record: RecordNo, rights: Rights },
 }
 
+/// Who touches it, and so in which context. It is asked under the lock alone.
+#[derive(Clone, Copy)]
+pub(crate) enum By<'a> {
+    /// The one that a session belongs to.
+    Member(&'a Arc<Member>),
+    /// The calling program, whoever it is.
+    Caller(&'a Members),
+}
+
+impl By<'_> {
+    #[inline]
+    pub(crate) fn context(&self, state: &State) -> ContextNo {
+        match self {
+            Self::Member(member) => member.context(state),
+            Self::Caller(members) => members.context(state),
+        }
+    }
+
+    pub(crate) fn member(&self) -> Option<Arc<Member>> {
+        match *self {
+            Self::Member(member) => Some(member.clone()),
+            Self::Caller(members) => members.current(),
+        }
+    }
+}
+
+/// Times that a fault looks, each time after it has provided something: an entry, a
+/// binding, an id, zeros, pages, another context, each needed once.
+pub(crate) const LOOKS: usize = 8;
+
 /// An access, taken apart.
-pub(crate) struct Wish {
+pub(crate) struct Wish<'a> {
     pub(crate) shown: Shown,
+    pub(crate) by: By<'a>,
     /// The slot, where a view is shown.
     pub(crate) slot: u32,
     /// The page of the object's slot.
@@ -57,6 +90,7 @@ pub(crate) struct Wish {
 pub(crate) fn fault(
     space: &Space,
     shown: Shown,
+    by: By<'_>,
     fault: &mut Fault<'_>,
     huge: bool,
 ) -> Result<Outcome> {
@@ -66,19 +100,34 @@ pub(crate) fn fault(
             return control(space, fault, huge);
         }
     }
-    let Some(wish) = Wish::new(shown, fault, huge) else { return Ok(Outcome::Smaller) };
+    let Some(wish) = Wish::new(shown, by, fault, huge) else { return Ok(Outcome::Smaller) };
     let mut found = Found::nothing();
+    match answer(space, &wish, &mut found, fault) {
+        Err(refusal) if refusal.reason == reason::CONTEXT_DENIES => {
+            switch::detour(space, &wish, &mut found, fault, refusal)
+        }
+        answered => answered,
+    }
+}
+
+/// Answers it in the active context.
+fn answer(
+    space: &Space,
+    wish: &Wish<'_>,
+    found: &mut Found,
+    fault: &mut Fault<'_>,
+) -> Result<Outcome> {
     {
         let state = space.state.read();
         state.usable()?;
-        match state.look(&wish, &mut found)? {
+        match state.look(wish, found)? {
             Look::Map if on(Guard::CheckLock) => {
-                return Ok(state.map(space, &wish, &found.map, fault));
+                return Ok(state.map(space, wish, &found.map, fault));
             }
             Look::Map => {
                 drop(state);
                 sys::linger();
-                return Ok(space.state.read().map(space, &wish, &found.map, fault));
+                return Ok(space.state.read().map(space, wish, &found.map, fault));
             }
             Look::Smaller => return Ok(Outcome::Smaller),
             Look::Needs(_) => {}
@@ -87,40 +136,51 @@ pub(crate) fn fault(
     space.counters.count(Event::Slow);
     let mut state = space.state.write();
     state.usable()?;
-    // An entry, a binding, an id, zeros, pages: each is needed once. More than
-    // that means that the view changes as fast as we look; the access is made
+    // If that is not enough, the view changes as fast as we look; the access is made
     // again, and asks again.
-    for _ in 0..8 {
-        match state.look(&wish, &mut found)? {
-            Look::Map => return Ok(state.map(space, &wish, &found.map, fault)),
+    for _ in 0..LOOKS {
+        match state.look(wish, found)? {
+            Look::Map => return Ok(state.map(space, wish, &found.map, fault)),
             Look::Smaller => return Ok(Outcome::Smaller),
-            Look::Needs(need) => state.provide(space, &wish, need)?,
+            Look::Needs(need) => state.provide(space, wish, need)?,
         }
     }
     Ok(Outcome::Again)
 }
 
 /// Lets go of the page at `page` of a mapping with this protection, if the access
-/// would be granted now: then it is made again, and asked about.
+/// would be granted now, in some context that is attached: then it is made again, and
+/// asked about.
 pub(crate) fn let_go(
     space: &Space,
     shown: Shown,
+    by: By<'_>,
     page: u64,
     access: Access,
     protection: Rights,
 ) -> Result {
     let (slot, page) = ((page / SLOT_PAGES) as u32, page % SLOT_PAGES);
-    let wish = Wish { shown, slot, page, before: 0, after: 1, access, protection, huge: false };
+    let wish = Wish { shown, by, slot, page, before: 0, after: 1, access, protection, huge: false };
     let mut found = Found::nothing();
     space.change(|state| {
-        for _ in 0..8 {
-            match state.granted(&wish, &mut found)? {
-                Ok((r, ..)) => {
-                    state.zap(space, r, page..page + 1);
-                    return Ok(());
+        for _ in 0..LOOKS {
+            let granted = state.granted(&wish, &mut found);
+            let r = match granted {
+                Ok(Ok((r, _))) => r,
+                Ok(Err(need)) => {
+                    state.provide(space, &wish, need)?;
+                    continue;
                 }
-                Err(need) => state.provide(space, &wish, need)?,
-            }
+                Err(refusal) if refusal.reason == reason::CONTEXT_DENIES => {
+                    match found.shown.filter(|_| state.allowed_somewhere(&wish, &found)) {
+                        Some((r, _)) => r,
+                        None => return Err(refusal),
+                    }
+                }
+                Err(refusal) => return Err(refusal),
+            };
+            state.zap(space, r, page..page + 1);
+            return Ok(());
         }
         Err(EAGAIN.into())
     })
@@ -137,9 +197,9 @@ fn control(space: &Space, fault: &mut Fault<'_>, huge: bool) -> Result<Outcome> 
     Ok(fault.insert(1, space.control.frame(), Rights::READ))
 }
 
-impl Wish {
+impl<'a> Wish<'a> {
     /// `None` where 2 MiB cannot be mapped.
-    fn new(shown: Shown, fault: &Fault<'_>, huge: bool) -> Option<Self> {
+    fn new(shown: Shown, by: By<'a>, fault: &Fault<'_>, huge: bool) -> Option<Self> {
         let at = if huge { fault.huge_page()? } else { fault.page() };
         let window = fault.window();
         let (slot, page, slot_start) = match shown {
@@ -153,6 +213,7 @@ impl Wish {
         }
         Some(Self {
             shown,
+            by,
             slot,
             page,
             before: at - window.start.max(slot_start).min(at),
@@ -174,7 +235,13 @@ impl Wish {
 
 impl State {
     /// Maps what was found, unless somebody else just has.
-    fn map(&self, space: &Space, wish: &Wish, map: &Map, fault: &mut Fault<'_>) -> Outcome {
+    pub(crate) fn map(
+        &self,
+        space: &Space,
+        wish: &Wish<'_>,
+        map: &Map,
+        fault: &mut Fault<'_>,
+    ) -> Outcome {
         let counters = &space.counters;
         let _turn = space.turns.take(fault);
         if wish.huge {

@@ -55,6 +55,32 @@ guards! {
     RevokeZap = "revoke_zap",
     /// A grant that ends takes pages out.
     ExpiryZap = "expiry_zap",
+    /// Fork and exec hand contexts on.
+    Inherit = "inherit",
+    /// Out of a confined context, they hand on that one alone.
+    InheritConfined = "inherit_confined",
+    /// Exec leaves behind what is to be.
+    Cloexec = "cloexec",
+    /// A descriptor asks the active context.
+    DescriptorAsks = "descriptor_asks",
+    /// A nonce serves once.
+    NonceOnce = "nonce_once",
+    /// A switch takes pages out.
+    SwitchZap = "switch_zap",
+    /// A fault switches nobody who shares memory with another thread.
+    Alone = "alone",
+    /// Who is traced gains nothing.
+    Traced = "traced",
+    /// Who is attached is not traced by whoever likes.
+    Hide = "hide",
+    /// What begins on one page and ends on another is no way in.
+    Straddle = "straddle",
+    /// A confined context is not left by call.
+    Confined = "confined",
+    /// An undetachable context is not detached.
+    Undetachable = "undetachable",
+    /// Attaching takes the right to.
+    Use = "use",
     /// What was deleted keeps its pages while it is held.
     DeleteWait = "delete_wait",
 }

@@ -45,7 +45,9 @@ pub(crate) struct Map {
 /// What a look finds on its way. It stays in one place: the copies that a value
 /// would be moved by cost more than the rest of a fault.
 pub(crate) struct Found {
-    record: ObjectRecord,
+    pub(crate) record: ObjectRecord,
+    /// The object and what the mapping shows it with, once that is known.
+    pub(crate) shown: Option<(RecordNo, Rights)>,
     pub(crate) map: Map,
 }
 
@@ -53,7 +55,7 @@ impl Found {
     pub(crate) fn nothing() -> Self {
         let pages = [Translation::Hole; AROUND as usize];
         let map = Map { rights: Rights::NONE, first: 0, count: 0, pages, zeros: false };
-        Self { record: ObjectRecord::new_zeroed(), map }
+        Self { record: ObjectRecord::new_zeroed(), shown: None, map }
     }
 }
 
@@ -64,27 +66,29 @@ impl State {
     /// What an access would be granted, on which object.
     pub(crate) fn granted(
         &self,
-        wish: &Wish,
+        wish: &Wish<'_>,
         found: &mut Found,
     ) -> Result<Unless<(RecordNo, Rights)>> {
+        found.shown = None;
         let record = &mut found.record;
-        let (r, protection, context) = match wish.shown {
-            Shown::View { view, context } => {
+        let (r, protection) = match wish.shown {
+            Shown::View { view } => {
                 let place = Place { view, slot: wish.slot };
                 match self.shown_object(place, record)? {
-                    Ok((r, protection)) => (r, protection, context),
+                    Ok(shown) => shown,
                     Err(need) => return Ok(Err(need)),
                 }
             }
             Shown::Object { record: r, rights } => {
                 self.fetch(r, record)?;
-                (r, rights, ContextNo::DEFAULT)
+                (r, rights)
             }
         };
         if !self.live.get(r).verified {
             return Ok(Err(Need::Verify(r)));
         }
-        let rights = self.decide(wish, record, protection, context)?;
+        found.shown = Some((r, protection));
+        let rights = self.decide(wish, record, protection, wish.by.context(self))?;
         Ok(Ok((r, rights)))
     }
 
@@ -98,12 +102,12 @@ impl State {
     }
 
     /// Looks at what an access would find, and changes nothing.
-    pub(crate) fn look(&self, wish: &Wish, found: &mut Found) -> Result<Look> {
+    pub(crate) fn look(&self, wish: &Wish<'_>, found: &mut Found) -> Result<Look> {
         let (r, rights) = match self.granted(wish, found)? {
             Ok(granted) => granted,
             Err(need) => return Ok(Look::Needs(need)),
         };
-        let Found { record, map } = found;
+        let Found { record, map, .. } = found;
         map.rights = rights;
         let inside = self.store.pages_from(record, wish.page)?;
         if wish.huge && inside < FANOUT {
@@ -155,9 +159,9 @@ impl State {
     }
 
     /// Takes the intersection of the two levels.
-    fn decide(
+    pub(crate) fn decide(
         &self,
-        wish: &Wish,
+        wish: &Wish<'_>,
         record: &ObjectRecord,
         protection: Rights,
         context: ContextNo,
@@ -197,7 +201,7 @@ impl State {
     /// Pages of 4 KiB: the one that was touched, and its group with it.
     fn look_small(
         &self,
-        wish: &Wish,
+        wish: &Wish<'_>,
         r: RecordNo,
         record: &ObjectRecord,
         inside: u64,
@@ -246,7 +250,7 @@ impl State {
     /// A huge run.
     fn look_huge(
         &self,
-        wish: &Wish,
+        wish: &Wish<'_>,
         r: RecordNo,
         record: &ObjectRecord,
         map: &mut Map,

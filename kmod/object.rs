@@ -120,7 +120,7 @@ impl Session {
     pub(crate) fn resize(&self, resize: &mut Resize) -> Result {
         zero(resize.reserved)?;
         self.space.change(|state| {
-            let (r, _) = state.permitted(resize.id, self.context, Rights::WRITE)?;
+            let (r, _) = state.permitted(resize.id, self.context(state), Rights::WRITE)?;
             state.resize(self.space, r, resize.size)
         })
     }
@@ -131,7 +131,7 @@ impl Session {
             return Err(Refusal::argument());
         }
         let r = self.space.change(|state| {
-            let (r, record) = state.permitted(reserve.id, self.context, Rights::WRITE)?;
+            let (r, record) = state.permitted(reserve.id, self.context(state), Rights::WRITE)?;
             let fot = state.store.extent(&record)?.fot_first_page * PAGE;
             if from < fot && to > DATA_START + record.size {
                 state.resize(self.space, r, to - DATA_START)?;
@@ -147,7 +147,7 @@ impl Session {
     pub(crate) fn delete(&self, delete: &mut Delete) -> Result {
         zero(delete.reserved)?;
         self.space.change(|state| {
-            let (_, record) = state.permitted(delete.id, self.context, Rights::DELETE)?;
+            let (_, record) = state.permitted(delete.id, self.context(state), Rights::DELETE)?;
             if record.kind == meta::kind::NAMES {
                 return Err(StoreError::Directory { id: delete.id }.into());
             }
@@ -197,7 +197,7 @@ impl Session {
         let create = &mut copy.create;
         let immutable = create.flags & flags::IMMUTABLE != 0;
         let (r, _) = self.space.change(|state| {
-            let (r, record) = state.permitted(copy.source, self.context, Rights::READ)?;
+            let (r, record) = state.permitted(copy.source, self.context(state), Rights::READ)?;
             state.live.hold(r);
             Ok((r, record))
         })?;

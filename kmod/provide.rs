@@ -33,17 +33,17 @@ pub(crate) enum Need {
 
 impl State {
     /// Does what a fault needs before it can map.
-    pub(crate) fn provide(&mut self, space: &Space, wish: &Wish, need: Need) -> Result {
+    pub(crate) fn provide(&mut self, space: &Space, wish: &Wish<'_>, need: Need) -> Result {
         let counters = &space.counters;
         match need {
             Need::Entry => {
-                let Shown::View { view, .. } = wish.shown else { return Ok(()) };
+                let Shown::View { view } = wish.shown else { return Ok(()) };
                 if !self.views.find_page(&self.store, Place { view, slot: wish.slot })? {
                     return Err(Refusal::new(EFAULT, reason::NO_VIEW));
                 }
             }
             Need::Bind(id) => {
-                let Shown::View { view, .. } = wish.shown else { return Ok(()) };
+                let Shown::View { view } = wish.shown else { return Ok(()) };
                 self.rebind(space, Place { view, slot: wish.slot }, id)?;
             }
             Need::Verify(r) => {

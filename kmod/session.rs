@@ -7,37 +7,36 @@
 
 use crate::{
     error::{Refusal, Result},
-    fault::{self, Shown},
+    fault::{self, By, Shown},
     guard::{on, Guard},
+    member::Member,
     secctx::ContextNo,
-    space::Space,
+    space::{Space, State},
     stats::Event,
-    sys::{self, DeviceFile, Fault, MapRequest, Outcome, Owner},
+    sys::{self, DeviceFile, Fault, MapRequest, Outcome},
 };
 use core::sync::atomic::{AtomicBool, AtomicU32, Ordering};
-use kernel::prelude::*;
+use kernel::{prelude::*, sync::Arc};
 use twz_abi::{ioctl::LastError, reason, view::MAX_SLOTS, SLOT_PAGES};
 
 /// An open of the device.
 pub(crate) struct Session {
     pub space: &'static Space,
-    owner: Owner,
+    /// Who opened it.
+    member: Arc<Member>,
     greeted: AtomicBool,
     /// The view that this descriptor shows: index + 1, or 0.
     view: AtomicU32,
-    pub context: ContextNo,
 }
 
 impl sys::Device for Session {
     fn open() -> Result<Pin<KBox<Self>>, Error> {
         let space = sys::space().ok_or(ENODEV)?;
-        let session = Self {
-            space,
-            owner: Owner::current(),
-            greeted: AtomicBool::new(false),
-            view: AtomicU32::new(0),
-            context: ContextNo::DEFAULT,
-        };
+        let default = space.state.read().contexts.default_hold();
+        let member = space.members.join(default).map_err(|refusal| refusal.errno)?;
+        sys::tick_soon();
+        let session =
+            Self { space, member, greeted: AtomicBool::new(false), view: AtomicU32::new(0) };
         Ok(KBox::pin(session, GFP_KERNEL)?)
     }
 
@@ -45,25 +44,23 @@ impl sys::Device for Session {
         self.space.counters.count(Event::Command);
         self.dispatch(file, number, address).map_err(|refusal| {
             self.space.counters.count(Event::Refused);
-            self.remember(&refusal, 0);
+            remember(self.space, &refusal, 0);
             refusal.errno
         })
     }
 
     fn map(&self, request: &MapRequest<'_>) -> Result<(), Error> {
         self.may_map(request).map_err(|refusal| {
-            self.remember(&refusal, 0);
+            remember(self.space, &refusal, 0);
             refusal.errno
         })
     }
 
     fn fault(&self, fault: &mut Fault<'_>, huge: bool) -> Outcome {
         let Some(view) = self.shown() else { return Outcome::Segv };
-        let shown = Shown::View { view, context: self.context };
-        fault::fault(self.space, shown, fault, huge).unwrap_or_else(|refusal| {
-            self.remember(&refusal, fault.address() as u64);
-            refused(self.space, &refusal, fault)
-        })
+        let by = By::Member(&self.member);
+        fault::fault(self.space, Shown::View { view }, by, fault, huge)
+            .unwrap_or_else(|refusal| refused(self.space, &refusal, fault))
     }
 
     fn close(&self) {
@@ -84,6 +81,16 @@ impl Session {
         // Freed here, with the lock let go: that may sleep on other locks.
         drop(left);
         self.space.give_back();
+    }
+
+    /// Whose session it is.
+    pub(crate) fn member(&self) -> &Arc<Member> {
+        &self.member
+    }
+
+    /// The context that it acts in.
+    pub(crate) fn context(&self, state: &State) -> ContextNo {
+        self.member.context(state)
     }
 
     /// The view that this descriptor shows.
@@ -108,7 +115,7 @@ impl Session {
 
     /// Refuses everybody but the memory map that opened the session.
     pub(crate) fn is_ours(&self) -> Result {
-        match self.owner.is_current() {
+        match self.member.owner().is_current() {
             true => Ok(()),
             false if !on(Guard::MmOwner) => Ok(()),
             false => Err(Refusal::new(EPERM, reason::FOREIGN)),
@@ -116,7 +123,7 @@ impl Session {
     }
 
     fn may_map(&self, request: &MapRequest<'_>) -> Result {
-        if !self.owner.is(request) && on(Guard::MmOwner) {
+        if !self.member.owner().is(request) && on(Guard::MmOwner) {
             return Err(Refusal::new(EPERM, reason::FOREIGN));
         }
         let bad = Refusal::new(EINVAL, reason::BAD_MAPPING);
@@ -125,22 +132,23 @@ impl Session {
             _ => Err(bad),
         }
     }
-
-    /// Keeps a refusal for `LAST_ERROR`.
-    fn remember(&self, refusal: &Refusal, address: u64) {
-        self.space.refusals.keep(LastError {
-            id: refusal.id,
-            address,
-            errno: refusal.errno.to_errno().unsigned_abs(),
-            reason: refusal.reason,
-            wanted: refusal.wanted.0,
-            granted: refusal.granted.0,
-        });
-    }
 }
 
-/// What becomes of a refused fault: counted, said in the log, and a signal.
+/// Keeps a refusal for `LAST_ERROR`.
+fn remember(space: &Space, refusal: &Refusal, address: u64) {
+    space.refusals.keep(LastError {
+        id: refusal.id,
+        address,
+        errno: refusal.errno.to_errno().unsigned_abs(),
+        reason: refusal.reason,
+        wanted: refusal.wanted.0,
+        granted: refusal.granted.0,
+    });
+}
+
+/// What becomes of a refused fault: kept, counted, said in the log, and a signal.
 pub(crate) fn refused(space: &Space, refusal: &Refusal, fault: &Fault<'_>) -> Outcome {
+    remember(space, refusal, fault.address() as u64);
     space.counters.refuse(refusal.reason);
     if sys::may_log() {
         pr_warn!(

@@ -27,7 +27,7 @@ impl Session {
         let mut set: SetView = fetch(address)?;
         zero(set.reserved as u64)?;
         let view = self.space.change(|state| {
-            let (r, record) = state.permitted(set.view, self.context, Rights::READ)?;
+            let (r, record) = state.permitted(set.view, self.context(state), Rights::READ)?;
             if record.kind != meta::kind::VIEW {
                 return Err(Refusal::new(EINVAL, reason::BAD_VIEW).of(set.view));
             }
@@ -57,7 +57,7 @@ impl Session {
             return Err(Refusal::argument());
         }
         self.space.change(|state| {
-            let r = state.view_of(slots.view, self.context)?;
+            let r = state.view_of(slots.view, self.context(state))?;
             state.invalidate(r, slots.first..end);
             self.space.counters.count(Event::Invalidated);
             self.space.control.bump_generation();
@@ -74,7 +74,7 @@ impl Session {
         }
         self.space.look(|state| {
             let (_, record) = state.find(resolve.id)?;
-            let mut granted = state.contexts.rights(self.context, &record).and(wanted);
+            let mut granted = state.contexts.rights(self.context(state), &record).and(wanted);
             if state.read_only {
                 granted = granted.without(Rights::WRITE);
             }
@@ -95,7 +95,7 @@ impl Session {
             return Err(Refusal::argument());
         }
         let (index, file) = self.space.change(|state| {
-            let (r, record) = state.permitted(open.id, self.context, wanted)?;
+            let (r, record) = state.permitted(open.id, self.context(state), wanted)?;
             if state.read_only && wanted.contains(Rights::WRITE) {
                 return Err(Refusal::new(EROFS, reason::READ_ONLY).of(open.id));
             }

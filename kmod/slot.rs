@@ -41,7 +41,7 @@ impl Session {
             }
             let at = transfer.offset + done;
             let step = self.space.look(|state| {
-                let (r, _) = state.permitted(transfer.id, self.context, Rights::READ)?;
+                let (r, _) = state.permitted(transfer.id, self.context(state), Rights::READ)?;
                 Ok(state.store.read(r, at, part)?)
             });
             let step = step.and_then(|()| {
@@ -70,7 +70,7 @@ impl Session {
                 self.space.change(|state| {
                     let (r, _) = state.find(transfer.id)?;
                     if !state.live.get(r).filling {
-                        state.permitted(transfer.id, self.context, Rights::WRITE)?;
+                        state.permitted(transfer.id, self.context(state), Rights::WRITE)?;
                     }
                     state.write(self.space, r, at, part)
                 })
@@ -121,7 +121,7 @@ impl Session {
             return Err(Refusal::argument());
         }
         self.space.change(|state| {
-            let (record, found) = state.permitted(id, self.context, wanted)?;
+            let (record, found) = state.permitted(id, self.context(state), wanted)?;
             if state.store.pages_from(&found, offset / PAGE)? == 0 {
                 return Err(Refusal::new(EINVAL, reason::OUTSIDE).of(id));
             }

@@ -22,6 +22,7 @@ use crate::{
     guard::{on, Guard},
     inode::Inodes,
     live::Live,
+    member::Members,
     refusals::Refusals,
     secctx::{ContextNo, Contexts},
     stats::{Counters, Event},
@@ -47,6 +48,9 @@ pub(crate) struct Space {
     /// Whose turn it is to map into which 2 MiB of addresses.
     #[pin]
     pub turns: Turns,
+    /// Who acts in which context.
+    #[pin]
+    pub members: Members,
     #[pin]
     pub refusals: Refusals,
     pub counters: Counters,
@@ -106,6 +110,7 @@ impl Space {
             state <- RwSem::new(state),
             sleepers <- Sleepers::new(),
             turns <- Turns::new(),
+            members <- Members::new(),
             refusals <- refusals,
             counters: Counters::new(),
             control,

@@ -63,6 +63,8 @@ events! {
     Revocation = "revocations",
     /// Times that a context changed because a grant began or ended.
     Expiry = "expiries",
+    /// Changes of the active context, by call or in a fault.
+    Switch = "switches",
     /// Threads that went to sleep on a word.
     Wait = "waits",
     /// Threads that were woken.

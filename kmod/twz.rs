@@ -9,6 +9,7 @@
 
 use kernel::prelude::*;
 
+mod attach;
 mod command;
 mod debugfs;
 mod descriptor;
@@ -18,6 +19,7 @@ mod guard;
 mod inode;
 mod live;
 mod look;
+mod member;
 mod names;
 mod object;
 mod provide;
@@ -28,6 +30,7 @@ mod show;
 mod slot;
 mod space;
 mod stats;
+mod switch;
 #[allow(unsafe_code)]
 mod sys;
 mod turn;
@@ -56,6 +59,7 @@ module! {
 struct Twz {
     _device: sys::Registration<session::Session>,
     _files: Pin<KBox<debugfs::Files>>,
+    _hooks: sys::Hooks<member::Inheritance>,
     _ticking: sys::Ticking,
     _space: sys::Serving,
 }
@@ -71,12 +75,15 @@ impl kernel::Module for Twz {
         let pages = space.pages;
         let serving = sys::serve(space);
         let ticking = sys::Ticking::start::<space::Space>();
+        let hooks = sys::Hooks::new().inspect_err(|error| {
+            pr_err!("this kernel does not tell of fork and exec: {error:?}\n");
+        })?;
         let files = KBox::pin_init(debugfs::Files::new(), GFP_KERNEL)?;
         let device = sys::Registration::new(c"twz")?;
         pr_info!(
             "serving {pages} pages on {path:?}{}\n",
             if read_only { ", read-only" } else { "" }
         );
-        Ok(Self { _device: device, _files: files, _ticking: ticking, _space: serving })
+        Ok(Self { _device: device, _files: files, _hooks: hooks, _ticking: ticking, _space: serving })
     }
 }

@@ -73,6 +73,8 @@ pub(crate) struct View {
     /// Descriptors that show it.
     files: u32,
     slots: KVVec<Binding>,
+    /// A bit for each slot that is bound: few are, of many.
+    bits: KVVec<u64>,
     /// The pool page of each page of entries, or 0 if it was not looked up yet.
     pages: KVVec<u64>,
 }
@@ -129,9 +131,11 @@ impl Views {
             mapping: Mapping::new()?,
             files: 1,
             slots: KVVec::new(),
+            bits: KVVec::new(),
             pages: KVVec::new(),
         };
         view.slots.resize(slots, Binding::NONE, GFP_KERNEL)?;
+        view.bits.resize(slots.div_ceil(64), 0, GFP_KERNEL)?;
         view.pages.resize(slots.div_ceil(PER_PAGE as usize), 0, GFP_KERNEL)?;
         let view = KBox::new(view, GFP_KERNEL)?;
         if let Some(place) = self.views.get_mut(index) {
@@ -178,6 +182,7 @@ impl Views {
         let first = live.get(r).bound;
         let Some(binding) = self.binding(place) else { return };
         *binding = Binding { record: r.0 + 1, next: first, previous: Link::END };
+        self.mark(place, true);
         if let Some(next) = first.place().and_then(|place| self.binding(place)) {
             next.previous = link;
         }
@@ -192,6 +197,7 @@ impl Views {
         let Some(binding) = self.binding(place) else { return };
         let Binding { record, next, previous } = core::mem::replace(binding, Binding::NONE);
         let Some(r) = record.checked_sub(1).map(RecordNo) else { return };
+        self.mark(place, false);
         if let Some(after) = next.place().and_then(|place| self.binding(place)) {
             after.previous = previous;
         }
@@ -239,6 +245,14 @@ impl Views {
         Ok(true)
     }
 
+    fn mark(&mut self, place: Place, bound: bool) {
+        let bit = 1 << (place.slot % 64);
+        let Some(view) = self.get_mut(place.view) else { return };
+        if let Some(bits) = view.bits.get_mut(place.slot as usize / 64) {
+            *bits = if bound { *bits | bit } else { *bits & !bit };
+        }
+    }
+
     fn binding(&mut self, place: Place) -> Option<&mut Binding> {
         self.get_mut(place.view)?.slots.get_mut(place.slot as usize)
     }
@@ -252,13 +266,31 @@ impl View {
 
     /// How many of them are bound.
     pub(crate) fn bound(&self) -> usize {
-        self.slots.iter().filter(|binding| binding.record != 0).count()
+        self.bits.iter().map(|bits| bits.count_ones() as usize).sum()
     }
 
     /// The slots that are bound, and to what.
     pub(crate) fn bindings(&self) -> impl Iterator<Item = (u32, RecordNo)> + '_ {
-        let slots = (0..).zip(self.slots.iter());
-        slots.filter_map(|(slot, b)| Some((slot, RecordNo(b.record.checked_sub(1)?))))
+        self.bindings_in(0..self.slots())
+    }
+
+    /// Those among these.
+    pub(crate) fn bindings_in(
+        &self,
+        slots: core::ops::Range<u32>,
+    ) -> impl Iterator<Item = (u32, RecordNo)> + '_ {
+        let words = slots.start / 64..slots.end.div_ceil(64);
+        let some = words.filter_map(|word| {
+            let bits = self.bits.get(word as usize).copied().unwrap_or(0);
+            (bits != 0).then_some((word, bits))
+        });
+        let bound = some.flat_map(|(word, bits)| {
+            (0..64).filter(move |bit| bits >> bit & 1 != 0).map(move |bit| word * 64 + bit)
+        });
+        bound.filter(move |slot| slots.contains(slot)).filter_map(|slot| {
+            let record = self.slots.get(slot as usize)?.record.checked_sub(1)?;
+            Some((slot, RecordNo(record)))
+        })
     }
 
     /// The entry of a slot, copied out: an allegation. `None` if it is not known

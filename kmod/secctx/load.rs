@@ -48,7 +48,7 @@ impl Session {
         zero(load.reserved)?;
         self.space.look(|state| {
             let (_, record) = state.find(load.context)?;
-            let granted = state.contexts.rights(self.context, &record);
+            let granted = state.contexts.rights(self.context(state), &record);
             // Who may attach, and who may write what is to be read.
             match granted.and(Rights::USE.or(Rights::WRITE)).is_empty() {
                 true => Err(Refusal::denied(load.context, Rights::USE, granted)),

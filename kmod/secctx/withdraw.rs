@@ -73,7 +73,8 @@ impl Space {
             drop(old);
         }
         let waits = |context: &Context| context.built().next.is_some();
-        self.look(|state| Ok(state.contexts.iter().any(waits))).unwrap_or(false)
+        let left = self.members.sweep();
+        self.look(|state| Ok(state.contexts.iter().any(waits))).unwrap_or(false) || left
     }
 }
 

@@ -159,6 +159,17 @@ pub(crate) fn mapped_at<D: Device, R>(
     Some(ask(opened, page, fault::protection(vma.flags() as usize)))
 }
 
+/// The device's file that a VMA shows, if it does.
+///
+/// # Safety
+///
+/// `vma` must be valid, and locked, for `'a`.
+pub(super) unsafe fn shown_by<'a, D: Device>(vma: *mut bindings::vm_area_struct) -> Option<&'a D> {
+    // SAFETY: the VMA holds its file; whose private data is a `D`, since it is answered by one.
+    fault::is_answered_by::<Opened<D>>(vma)
+        .then(|| unsafe { &*(*(*vma).vm_file).private_data.cast::<D>() })
+}
+
 /// The device, while it is there.
 pub(crate) struct Registration<D> {
     device: KBox<UnsafeCell<bindings::miscdevice>>,

@@ -151,13 +151,38 @@ impl Fault<'_> {
         }
     }
 
+    /// The memory map that was touched, if it is the calling thread's own.
+    pub(super) fn own_memory(&self) -> Option<*mut bindings::mm_struct> {
+        // SAFETY: by the type invariant.
+        let mm = unsafe { (*self.vma()).vm_mm };
+        kernel::current!().mm().map(|own| own.as_raw()).filter(|own| *own == mm)
+    }
+
+    /// Whether the memory that was touched is the calling thread's own.
+    pub(crate) fn is_own(&self) -> bool {
+        self.own_memory().is_some()
+    }
+
+    fn has(&self, flag: bindings::fault_flag) -> bool {
+        // SAFETY: by the type invariant.
+        unsafe { (*self.vmf).flags as u32 & flag as u32 != 0 }
+    }
+
+    /// Whether the part of memory that was touched is locked, and not all of it.
+    pub(super) fn has_part_locked(&self) -> bool {
+        self.has(bindings::fault_flag_FAULT_FLAG_VMA_LOCK)
+    }
+
+    /// Where the code is that touched it; not in a thread of the kernel.
+    pub(crate) fn code(&self) -> Option<usize> {
+        super::memory::code(self.has(bindings::fault_flag_FAULT_FLAG_USER))
+    }
+
     /// What was tried.
     pub(crate) fn access(&self) -> Access {
-        // SAFETY: by the type invariant.
-        let how = unsafe { (*self.vmf).flags } as u32;
-        if how & bindings::fault_flag_FAULT_FLAG_INSTRUCTION as u32 != 0 {
+        if self.has(bindings::fault_flag_FAULT_FLAG_INSTRUCTION) {
             Access::Execute
-        } else if self.upgrade || how & bindings::fault_flag_FAULT_FLAG_WRITE as u32 != 0 {
+        } else if self.upgrade || self.has(bindings::fault_flag_FAULT_FLAG_WRITE) {
             Access::Write
         } else {
             Access::Read

@@ -16,8 +16,9 @@ static SPACE: AtomicPtr<Space> = AtomicPtr::new(ptr::null_mut());
 pub(crate) fn space() -> Option<&'static Space> {
     // SAFETY: null, or what `serve` put there. That is freed by the module's
     // exit, which comes after the device was unregistered, the holder of the
-    // medium was let go and every file was closed (each holds the module). Only
-    // callers of those three kinds, and what they made, have this reference.
+    // medium was let go, every file was closed (each holds the module), and those who
+    // were told of forks and ticks have ended. Only callers of these kinds, and what
+    // they made, have this reference.
     unsafe { SPACE.load(Ordering::Acquire).as_ref() }
 }
 

@@ -175,6 +175,18 @@ unsafe fn opened<'a, D>(file: *mut bindings::file) -> &'a D {
     unsafe { &*(*file).private_data.cast::<D>() }
 }
 
+/// The descriptor that a VMA shows, if it does.
+///
+/// # Safety
+///
+/// `vma` must be valid, and locked, for `'a`.
+pub(super) unsafe fn shown_by<'a, D: Descriptor>(
+    vma: *mut bindings::vm_area_struct,
+) -> Option<&'a D> {
+    // SAFETY: the VMA holds its file, which is ours if it is answered by us.
+    fault::is_answered_by::<Opened<D>>(vma).then(|| unsafe { opened((*vma).vm_file) })
+}
+
 struct Inodes<D>(PhantomData<D>);
 
 impl<D: Descriptor> Inodes<D> {

@@ -9,9 +9,11 @@ pub(crate) mod bindings;
 mod device;
 mod fault;
 mod global;
+mod hooks;
 mod inode;
 mod lock;
 mod mapping;
+mod memory;
 mod page;
 mod param;
 mod pmem;
@@ -22,9 +24,11 @@ mod tick;
 pub(crate) use device::{mapped_at, Device, DeviceFile, MapRequest, Registration};
 pub(crate) use fault::{Fault, Mapped, Outcome};
 pub(crate) use global::{serve, space, Serving};
+pub(crate) use hooks::{Heirs, Hooks};
 pub(crate) use inode::{Descriptor, InodeFile};
 pub(crate) use lock::RwSem;
 pub(crate) use mapping::{InodeMapping, Mapping};
+pub(crate) use memory::{current_key, hide, unhide, Company, Memory, Owner, Part, Shows};
 pub(crate) use page::{Frame, KernelPage};
 pub(crate) use param::device_path;
 #[cfg(twz_weaken)]
@@ -32,6 +36,6 @@ pub(crate) use param::weakened;
 pub(crate) use pmem::Pmem;
 pub(crate) use series::is_set;
 pub(crate) use task::{
-    linger, may_finish, may_go_on, may_log, random, thread, Caller, Owner, UserBytes,
+    linger, may_finish, may_go_on, may_log, random, thread, Caller, UserBytes,
 };
 pub(crate) use tick::{now, tick_soon, Tick, Ticking};

@@ -1,14 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0
 //! The thread that calls: who it is, its memory, and whether it may go on.
 
-use super::{device::MapRequest, series::is_set};
+use super::{memory::current_key, series::is_set};
 use core::sync::atomic::{AtomicU64, Ordering};
 use kernel::{
     bindings, current,
     error::code::*,
-    mm::Mm,
     prelude::*,
-    sync::aref::ARef,
     uaccess::{UserPtr, UserSlice},
 };
 
@@ -28,26 +26,7 @@ impl Caller {
     pub(crate) const NOBODY: Self = Self { thread: 0, mm: 0 };
 
     pub(crate) fn now() -> Self {
-        Self { thread: thread(), mm: current!().mm().map_or(0, |mm| mm.as_raw() as usize) }
-    }
-}
-
-/// A memory map, to tell it from others. It is kept from being used again for
-/// another, not from ending.
-pub(crate) struct Owner(Option<ARef<Mm>>);
-
-impl Owner {
-    pub(crate) fn current() -> Self {
-        Self(current!().mm().map(|mm| ARef::from(&**mm)))
-    }
-
-    pub(crate) fn is_current(&self) -> bool {
-        let now = current!().mm().map(|mm| mm.as_raw());
-        now.is_some() && now == self.0.as_ref().map(|mm| mm.as_raw())
-    }
-
-    pub(crate) fn is(&self, request: &MapRequest<'_>) -> bool {
-        self.0.as_ref().is_some_and(|mm| mm.as_raw() == request.mm())
+        Self { thread: thread(), mm: current_key() }
     }
 }
 
