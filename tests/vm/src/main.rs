@@ -20,6 +20,7 @@ mod paths;
 mod probe;
 mod process;
 mod rng;
+mod security;
 mod suites;
 mod sys;
 mod tools;
@@ -35,6 +36,9 @@ fn main() -> ExitCode {
     let words: Vec<&str> = options.words.iter().map(String::as_str).collect();
     if let ["child-execed", fd] = words[..] {
         return code(fd.parse().map_or(2, suites::session::execed) == 0);
+    }
+    if let ["child-contexts", ref expected @ ..] = words[..] {
+        return code(suites::attach::execed(expected) == 0);
     }
     if let ["child-reads", address] = words[..] {
         return code(address.parse().map_or(2, suites::memory::execed) == 0);

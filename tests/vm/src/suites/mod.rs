@@ -1,16 +1,19 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! The suites, by name.
 
+pub mod attach;
 pub mod attacks;
 pub mod copies;
 pub mod debugfs;
 pub mod devices;
+pub mod escapes;
 pub mod files;
 pub mod life;
 pub mod memory;
 pub mod names;
 pub mod objects;
 pub mod rights;
+pub mod sandbox;
 pub mod session;
 pub mod unbind;
 pub mod views;
@@ -32,6 +35,9 @@ const SUITES: &[Suite] = &[
     tidy("life", life::TESTS),
     tidy("rights", rights::TESTS),
     tidy("attacks", attacks::TESTS),
+    tidy("attach", attach::TESTS),
+    tidy("sandbox", sandbox::TESTS),
+    tidy("escapes", escapes::TESTS),
     tidy("memory", memory::TESTS),
     tidy("wait", wait::TESTS),
     tidy("files", files::TESTS),
