@@ -95,6 +95,8 @@ pub struct Tally {
     pub violations: u64,
     /// The first of them.
     pub first: Option<(Broken, String)>,
+    /// The event before its cut.
+    pub at: Option<usize>,
 }
 
 impl Tally {
@@ -187,6 +189,7 @@ impl Drive<'_> {
                     image.hash()
                 );
                 self.tally.first.get_or_insert((broken, text));
+                self.tally.at.get_or_insert(self.event);
                 return if self.config.stop { Flow::Stop } else { Flow::New };
             }
         };

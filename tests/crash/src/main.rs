@@ -11,6 +11,7 @@ mod cases;
 mod drive;
 mod enumerate;
 mod flips;
+mod foreign;
 mod image;
 mod kill;
 mod library;
@@ -80,6 +81,12 @@ struct Arguments {
     /// Is the one who looks at this pool after that.
     #[arg(long, hide = true)]
     plug_look: Option<PathBuf>,
+    /// Judges what a machine did to its memory, as its emulator logged it, and nothing else.
+    #[arg(long, hide = true, value_name = "LOG")]
+    foreign: Option<PathBuf>,
+    /// What is in that memory in the end.
+    #[arg(long, hide = true)]
+    medium: Option<PathBuf>,
     /// About how many states of the library there are to be.
     #[arg(long)]
     library: Option<u64>,
@@ -96,7 +103,7 @@ struct Arguments {
 
 impl Arguments {
     fn wants(&self, part: Part) -> bool {
-        self.parts.is_empty() || self.parts.contains(&part)
+        self.foreign.is_none() && (self.parts.is_empty() || self.parts.contains(&part))
     }
 
     fn jobs(&self) -> usize {
@@ -140,6 +147,9 @@ fn main() -> ExitCode {
     std::panic::set_hook(Box::new(|_| {}));
     let mut score = Score::default();
     println!("seed {}, {:?}", arguments.seed, arguments.model);
+    if let Some(log) = &arguments.foreign {
+        foreign::run(log, &arguments, &mut score);
+    }
     if arguments.wants(Part::Store) {
         store_part(&arguments, &mut score);
     }

@@ -161,13 +161,14 @@ fn begin(words: impl Iterator<Item = String>) -> Result<(), String> {
     let (Some(base), Some(size), Some(log)) = (base, size, log) else {
         return Err("say base, size and log".to_owned());
     };
-    let state = State {
+    let mut state = State {
         out: BufWriter::with_capacity(1 << 20, log),
         pages: HashMap::new(),
         registers: [0; 16],
         buffer: 0,
         quiet: Quiet::Fenced,
     };
+    state.write(Record { kind: Kind::Range, len: 0, at: base, value: size, by: 0 });
     let plugin = Plugin { base, end: base + size, state: Mutex::new(state) };
     PLUGIN.set(plugin).map_err(|_| "one is enough".to_owned())
 }

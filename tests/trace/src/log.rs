@@ -22,9 +22,11 @@ pub enum Kind {
     Locked,
     /// A program says something: what is in `at`, with `value`.
     Mark,
+    /// The first record: what is logged is `value` bytes at `at`, all zeros so far.
+    Range,
 }
 
-const KINDS: [Kind; 7] = [
+const KINDS: [Kind; 8] = [
     Kind::Store,
     Kind::StorePast,
     Kind::Flush,
@@ -32,6 +34,7 @@ const KINDS: [Kind; 7] = [
     Kind::Fence,
     Kind::Locked,
     Kind::Mark,
+    Kind::Range,
 ];
 
 /// One thing that was done.

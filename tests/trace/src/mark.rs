@@ -13,7 +13,7 @@ pub enum Mark {
     Text,
     /// A pool begins at this physical address.
     Pool,
-    /// It has so many bytes, and was made by the module that the text names.
+    /// It has so many bytes.
     Length,
     /// A case begins, called as the text says, with the promise of this number.
     Begin,

@@ -8,6 +8,7 @@ pub mod guards;
 pub mod model;
 pub mod persist;
 pub mod stress;
+pub mod trace;
 pub mod wreck;
 
 use crate::options::Options;
@@ -51,6 +52,11 @@ pub const TOOLS: &[Tool] = &[
         run: wreck::run,
     },
     Tool { name: "stress", what: "everything at once for --seconds", run: stress::run },
+    Tool {
+        name: "trace",
+        what: "every operation, for whoever watches (without what --expect-broken names)",
+        run: trace::run,
+    },
     Tool {
         name: "bench",
         what: "the race of faults, with --count objects in its second half",
