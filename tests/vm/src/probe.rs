@@ -56,6 +56,18 @@ global_asm!(
     "ret",
     ".global twz_vm_bail",
     "twz_vm_bail: ret",
+    // What is called may fault where it likes: the stack is as rbp says.
+    ".global twz_vm_call",
+    "twz_vm_call: push rbp",
+    "mov rbp, rsp",
+    "mov rax, rdi",
+    "mov rdi, rsi",
+    "mov rsi, rdx",
+    "call rax",
+    ".global twz_vm_return",
+    "twz_vm_return: mov rsp, rbp",
+    "pop rbp",
+    "ret",
 );
 
 // SAFETY: these are the functions above; each may fault at its address, which
@@ -66,6 +78,8 @@ unsafe extern "C" {
     fn twz_vm_store(address: usize, value: u64) -> u64;
     fn twz_vm_exec(address: usize, unused: u64) -> u64;
     fn twz_vm_bail();
+    fn twz_vm_call(address: usize, first: u64, second: u64) -> u64;
+    fn twz_vm_return();
 }
 
 /// What is being tried.
@@ -74,6 +88,7 @@ enum Armed {
     No,
     Data,
     Jump,
+    Call,
 }
 
 thread_local! {
@@ -108,7 +123,10 @@ extern "C" fn on_fault(signal: i32, info: *mut libc::siginfo_t, context: *mut li
         // The return address that the call pushed, and its alignment.
         registers[libc::REG_RSP as usize] += 16;
     }
-    registers[libc::REG_RIP as usize] = twz_vm_bail as *const () as i64;
+    registers[libc::REG_RIP as usize] = match armed {
+        Armed::Call => twz_vm_return as *const () as i64,
+        _ => twz_vm_bail as *const () as i64,
+    };
 }
 
 fn install() {
@@ -161,6 +179,22 @@ pub fn store(address: usize, value: u64) -> Result<(), Fault> {
 /// Calls what is there: a `ret`, 0xc3.
 pub fn exec(address: usize) -> Result<(), Fault> {
     probe(Armed::Jump, twz_vm_exec, address, 0).map(|_| ())
+}
+
+/// Calls what is there with two arguments; it keeps to the calling convention, as far
+/// as it gets.
+pub fn call(address: usize, first: u64, second: u64) -> Result<u64, Fault> {
+    install();
+    FAULT.set(None);
+    ARMED.set(Armed::Call);
+    // SAFETY: as above; from whatever faults in it, `on_fault` goes back to the frame
+    // that was there when it was called.
+    let got = unsafe { twz_vm_call(address, first, second) };
+    ARMED.set(Armed::No);
+    match FAULT.get() {
+        Some(fault) => Err(fault),
+        None => Ok(got),
+    }
 }
 
 /// A word that everybody who has it mapped may change, at an address that is mapped.
