@@ -168,6 +168,8 @@ int twz_space_close(twz_space *space);
 #define TWZ_KIND_LOG 5u     /* a log of transactions */
 #define TWZ_KIND_THREAD 6u  /* a program that goes on after a power cut */
 #define TWZ_KIND_PROCESSES 7u /* who has the pool open */
+#define TWZ_KIND_KEY 8u     /* a public key */
+#define TWZ_KIND_SECRET 9u  /* a secret key, sealed or not */
 
 /* What an object shall be. Zeros (`= {0}`) are sensible throughout. */
 struct twz_new {
@@ -586,6 +588,114 @@ int twz_resume_set_view(twz_thread *thread, twz_space *space, const twz_id *view
 
 /* Says that the thread is done, and is not to be started again; ends the handle. */
 int twz_resume_finish(twz_thread *thread);
+
+/* ------------------------------------------------------- who may do what */
+
+/*
+ * An object that somebody owns (struct twz_new) is open to what its rights say,
+ * and besides to those who act in a context that holds a grant on it, signed with
+ * the owner's key. A process acts in one context at a time, of those that it is
+ * attached to; it begins in the default one, whose id is zeros. Where the active
+ * context does not allow something, the library says -EACCES, and a plain load or
+ * store raises the signal.
+ */
+
+/* A key pair in memory. */
+typedef struct twz_key twz_key;
+
+/* Makes a new one. */
+int twz_key_generate(twz_key **key);
+
+/*
+ * Reads one from a file that nobody else may read, -EACCES if others may, or if the
+ * passphrase is another one; NULL where it is not sealed. -EUCLEAN: altered bytes.
+ */
+int twz_key_read(const char *path, const char *passphrase, twz_key **key);
+
+/* Writes one to a new file, sealed unless the passphrase is NULL. */
+int twz_key_save(const twz_key *key, const char *path, const char *passphrase);
+
+/* The object with its public half: the owner in struct twz_new. Made if need be. */
+int twz_key_publish(const twz_key *key, twz_space *space, twz_id *id);
+
+/* Forgets a key pair, and wipes it. NULL is fine. */
+int twz_key_close(twz_key *key);
+
+#define TWZ_CTX_UNDETACHABLE 1u /* who is attached stays attached */
+#define TWZ_CTX_CONFINED 2u     /* it is left through a gate, or not at all */
+
+/*
+ * Makes a context. `owner` is the key that speaks for it, or zeros; `mask` is what
+ * it leaves of default rights, `rights` what everybody may do with the context itself.
+ */
+int twz_ctx_create(twz_space *space, twz_id owner, uint32_t mask, uint32_t flags,
+                   uint32_t rights, twz_id *id);
+
+/* Says what a context leaves of one object's default rights, in place of its mask. */
+int twz_ctx_mask(twz_space *space, twz_id context, twz_id target, uint32_t rights);
+
+/* What is granted. */
+struct twz_terms {
+    twz_id target;        /* on this object */
+    twz_id accessor;      /* to this context */
+    twz_id grantor;       /* by this one, which holds it with TWZ_DELEGATE; zeros: by the owner */
+    uint64_t not_before;  /* nanoseconds since 1970 from which it holds */
+    uint64_t expires;     /* and from which it does not; 0: for good */
+    uint64_t gate_offset; /* where its code may be entered: slot offset, */
+    uint64_t gate_length; /* bytes, or 0 for anywhere, */
+    uint64_t gate_align;  /* and how far apart the places are, a power of two */
+    uint32_t rights;      /* TWZ_READ ... */
+    uint32_t reserved;    /* 0 */
+};
+
+/*
+ * Signs a grant with the key of the target's owner, or of the grantor's, and puts
+ * it into its context. -EPERM: the key is not that owner's. Who is attached has
+ * it after twz_ctx_load().
+ */
+int twz_grant(twz_space *space, const struct twz_terms *grant, const twz_key *key);
+
+/* What a context allows on an object now. */
+int twz_allowed(twz_space *space, twz_id context, twz_id object, uint32_t *rights);
+
+#define TWZ_CTX_SWITCH 1u  /* act in it at once */
+#define TWZ_CTX_CLOEXEC 2u /* not beyond exec */
+#define TWZ_CTX_MOST 16u   /* contexts that one is attached to, at most */
+
+/*
+ * Attaches this process to a context. That takes the right TWZ_USE on it, or the key
+ * of its owner; else NULL. -EACCES: neither. -EPERM: the active context is confined.
+ * -ENOSPC: TWZ_CTX_MOST are attached. -EUCLEAN: the object is no whole context.
+ */
+int twz_ctx_attach(twz_space *space, twz_id context, uint32_t flags, const twz_key *key);
+
+/* What this process is attached to, in the order of attaching. */
+struct twz_attached {
+    twz_id active;            /* the one it acts in */
+    twz_id all[TWZ_CTX_MOST]; /* all of them; zeros are the default context */
+    uint32_t count;           /* how many */
+    uint32_t flags;           /* TWZ_CTX_... of the active one */
+};
+int twz_ctx_attached(twz_space *space, struct twz_attached *attached);
+
+/*
+ * Acts in another context that this process is attached to, all its threads. What
+ * it does not allow is out of reach when this returns. -ENOENT: not attached.
+ */
+int twz_ctx_switch(twz_space *space, twz_id context);
+
+/* Is attached no longer. -EBUSY: it is active, or cannot be detached. */
+int twz_ctx_detach(twz_space *space, twz_id context);
+
+/* Has a context read anew, for all that are attached to it. */
+int twz_ctx_load(twz_space *space, twz_id context);
+
+/*
+ * Raises an object's epoch with the key of its owner: what was granted on it before,
+ * or by it if it is a context, is void when this returns. -EPERM: the key is not
+ * its owner's, or the epoch not above the one it has.
+ */
+int twz_revoke(twz_space *space, twz_id object, uint64_t epoch, const twz_key *key);
 
 #ifdef __cplusplus
 }

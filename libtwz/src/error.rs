@@ -303,6 +303,24 @@ impl Error {
     }
 }
 
+impl Error {
+    /// What has to do with keys and contexts.
+    fn of_security(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Context { id, reason, spoiled } => {
+                match id.is_null() {
+                    true => write!(f, "the default context: {}", reason::text(*reason))?,
+                    false => write!(f, "{id}: {}", reason::text(*reason))?,
+                }
+                spoiled.map_or(Ok(()), |why| write!(f, " ({why:?})"))
+            }
+            Self::NotOwner { id, why } => write!(f, "this key does not speak for {id}: {why}"),
+            Self::Secret(why) => fmt::Display::fmt(why, f),
+            other => write!(f, "{other:?}"),
+        }
+    }
+}
+
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -318,7 +336,7 @@ impl fmt::Display for Error {
             }
             Self::NotADirectory(name) => write!(f, "'{name}' is not a directory of names"),
             Self::NotEmpty(name) => write!(f, "the directory '{name}' still holds names"),
-            Self::Busy { what } => f.write_str(what),
+            Self::Busy { what } | Self::Unsupported(what) => f.write_str(what),
             Self::Denied { id, wanted, refusal: Some(why) } => {
                 write!(f, "object {id}: {wanted} refused: {why}")
             }
@@ -358,19 +376,10 @@ impl fmt::Display for Error {
                 write!(f, "no pool at {0}; 'twz pool init {0}' makes one", path.display())
             }
             Self::NoModule(_) | Self::OtherModule { .. } | Self::Kernel { .. } => self.of_module(f),
-            Self::Context { id, reason, spoiled } => {
-                match id.is_null() {
-                    true => write!(f, "the default context: {}", reason::text(*reason))?,
-                    false => write!(f, "{id}: {}", reason::text(*reason))?,
-                }
-                spoiled.map_or(Ok(()), |why| write!(f, " ({why:?})"))
-            }
-            Self::NotOwner { id, why } => write!(f, "this key does not speak for {id}: {why}"),
-            Self::Secret(why) => fmt::Display::fmt(why, f),
+            Self::Context { .. } | Self::NotOwner { .. } | Self::Secret(_) => self.of_security(f),
             Self::PoolExists(path) => {
                 write!(f, "{} exists already; choose another place", path.display())
             }
-            Self::Unsupported(what) => f.write_str(what),
             Self::Unresolved { name, why } => {
                 write!(f, "the late-bound name '{name}' does not resolve: {why}")
             }

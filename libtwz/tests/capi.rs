@@ -148,13 +148,22 @@ fn a_c_program_calls_everything() {
     run(command(&suite).env("TWZ_POOL", dir.path().join("pool")));
 }
 
-/// So that the test above means what its name says.
+#[test]
+fn a_c_program_acts_in_contexts() {
+    embedded_only!("it needs a compiler");
+    let dir = tempfile::tempdir().unwrap();
+    let suite = program(&Path::new(HERE).join("tests/capi_security.c"), dir.path());
+    run(command(&suite).env("TWZ_POOL", dir.path().join("pool")).current_dir(dir.path()));
+}
+
+/// So that the tests above mean what its name says.
 #[test]
 fn the_c_program_leaves_no_function_out() {
     embedded_only!("it needs a compiler");
-    let suite = fs::read_to_string(Path::new(HERE).join("tests/capi.c")).unwrap();
+    let read = |name| fs::read_to_string(Path::new(HERE).join(name)).unwrap();
+    let suite = read("tests/capi.c") + &read("tests/capi_security.c");
     for function in declared(&header()) {
-        assert!(suite.contains(&format!("{function}(")), "capi.c does not call {function}");
+        assert!(suite.contains(&format!("{function}(")), "no C program calls {function}");
     }
 }
 

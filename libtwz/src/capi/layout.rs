@@ -7,8 +7,11 @@ use std::{fmt::Write as _, fs, mem::offset_of, process::Command};
 
 use twz_abi::{DATA_START, MAX_DATA, pointer::OFFSET_BITS};
 
-use super::{names, resume, types};
-use crate::{ObjectId, PtrBits, Rights, flags, kind};
+use super::{names, resume, security, types};
+use crate::{
+    ObjectId, PtrBits, Rights, flags, kind,
+    security::{MAX_ATTACHED, attach_flags, context_flags},
+};
 
 /// Size, alignment, and the offset and size of each field.
 macro_rules! same {
@@ -45,6 +48,7 @@ fn assertions() -> String {
         "#include <assert.h>\n#include <stdalign.h>\n#include <stddef.h>\n#include <twz.h>\n",
     );
     use resume::Lost;
+    use security::{AttachedTo, Granted};
     use types::{New, Stat};
     same!(c, ObjectId, "twz_id", { lo, hi });
     same!(c, New, "struct twz_new", { size, root_size, fingerprint, owner, rights, flags, reserved });
@@ -52,6 +56,11 @@ fn assertions() -> String {
         id, owner, size, stored, names, fingerprint, kind, flags, rights, reserved,
     });
     same!(c, Lost, "struct twz_lost", { generation, mark, cause, reserved });
+    same!(c, Granted, "struct twz_terms", {
+        target, accessor, grantor, not_before, expires, gate_offset, gate_length, gate_align,
+        rights, reserved,
+    });
+    same!(c, AttachedTo, "struct twz_attached", { active, all, count, flags });
     let version =
         |i: usize| -> u64 { env!("CARGO_PKG_VERSION").split('.').nth(i).unwrap().parse().unwrap() };
     let numbers = [
@@ -84,6 +93,13 @@ fn assertions() -> String {
         ("TWZ_KIND_CONTEXT", kind::CONTEXT as u64),
         ("TWZ_KIND_LOG", kind::LOG as u64),
         ("TWZ_KIND_THREAD", kind::THREAD as u64),
+        ("TWZ_KIND_KEY", kind::KEY as u64),
+        ("TWZ_KIND_SECRET", kind::SECRET as u64),
+        ("TWZ_CTX_UNDETACHABLE", context_flags::UNDETACHABLE as u64),
+        ("TWZ_CTX_CONFINED", context_flags::CONFINED as u64),
+        ("TWZ_CTX_SWITCH", attach_flags::SWITCH as u64),
+        ("TWZ_CTX_CLOEXEC", attach_flags::CLOEXEC as u64),
+        ("TWZ_CTX_MOST", MAX_ATTACHED as u64),
         ("TWZ_KIND_PROCESSES", kind::PROCESSES as u64),
         ("TWZ_REPLACE", names::REPLACE as u64),
         ("TWZ_PROCESS", crate::Durability::Process as u64),

@@ -33,6 +33,7 @@ mod names;
 mod object;
 mod pointer;
 mod resume;
+mod security;
 mod space;
 mod status;
 mod tx;

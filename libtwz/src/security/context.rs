@@ -23,7 +23,7 @@ use twz_core::security::{
 };
 use zerocopy::{FromZeros as _, IntoBytes as _};
 
-use super::{KeyPair, Terms, key::of_kind, made::make};
+use super::{KeyPair, Link, Terms, key::of_kind, made::make};
 use crate::{
     backend::{Backend, NewObject},
     error::{Error, Result},
@@ -180,7 +180,7 @@ impl<'a> Context<'a> {
 
     /// Passes on to another context what this one holds: signed with the key of this
     /// one's owner, and put in place there with all that it comes from. `parent` says
-    /// which of its grants; without one, the first that can be passed on like that.
+    /// which of its grants; without one, any that can be passed on like that.
     pub fn delegate(
         &self,
         to: &Context<'_>,
@@ -188,24 +188,26 @@ impl<'a> Context<'a> {
         parent: Option<[u8; 32]>,
         key: &KeyPair,
     ) -> Result<Grant> {
-        let suits = |grant: &Grant| match parent {
-            Some(wanted) => digest(grant) == wanted,
-            None => {
-                let holds = Rights(grant.rights);
-                grant.accessor == self.id
-                    && grant.target == terms.target
-                    && holds.contains(terms.rights | Rights::DELEGATE)
-                    && (!terms.rights.contains(Rights::EXEC) || terms.gate.is_within(&grant.gate))
-            }
+        let suits = |grant: &Grant| {
+            let holds = Rights(grant.rights);
+            grant.accessor == self.id
+                && holds.contains(terms.rights | Rights::DELEGATE)
+                && (!terms.rights.contains(Rights::EXEC) || terms.gate.is_within(&grant.gate))
         };
-        let found = self.grants()?.into_iter().find(|entry| suits(&entry.record));
-        let Some(Entry { record: parent, .. }) = found else {
+        let links = super::why(self.pool, self.id, terms.target)?.grants;
+        let named = |link: &&Link| match parent {
+            Some(wanted) => link.hash == wanted,
+            None => suits(&link.grant),
+        };
+        // One that holds, if there is one: others may yet.
+        let found = links.iter().filter(named).min_by_key(|link| link.flaw.is_some());
+        let Some(Link { grant: parent, .. }) = found else {
             return Err(Error::NotOwner {
                 id: terms.target,
                 why: "the context holds no grant on it that could be passed on like this",
             });
         };
-        let grant = terms.delegation(self, &parent, to.id, key)?;
+        let grant = terms.delegation(self, parent, to.id, key)?;
         to.accept(&grant, self).map(|()| grant)
     }
 
