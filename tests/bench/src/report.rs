@@ -120,7 +120,7 @@ pub fn short(value: f64) -> String {
 pub fn print(bench: &str, records: &[Record]) {
     println!("\n{bench}: ratio = subject / peer, below 1 the subject is cheaper");
     println!(
-        "{:<26}{:<12}{:<12}{:>7} {:>7} {:>7} {:>8} {:>8} {:<6} goals",
+        "{:<28}{:<12}{:<12}{:>7} {:>7} {:>7} {:>8} {:>8} {:<6} goals",
         "case", "subject", "peer", "ratio", "lo", "hi", "subject", "peer", "unit"
     );
     let (mut reached, mut set) = (0, 0);
@@ -130,7 +130,7 @@ pub fn print(bench: &str, records: &[Record]) {
         reached += goals.iter().filter(|goal| goal.reached(record)).count();
         let verdicts: Vec<String> = goals.iter().map(|goal| goal.verdict(record)).collect();
         println!(
-            "{:<26}{:<12}{:<12}{:>7} {:>7} {:>7} {:>8} {:>8} {:<6} {}",
+            "{:<28}{:<12}{:<12}{:>7} {:>7} {:>7} {:>8} {:>8} {:<6} {}",
             record.case,
             record.subject,
             record.peer,
