@@ -98,6 +98,8 @@ pub enum Error {
         /// What exactly is wrong with a context that is not whole.
         spoiled: Option<Spoiled>,
     },
+    /// The process is attached to this context already.
+    Attached(ObjectId),
     /// This key does not speak for the object.
     NotOwner {
         /// The object.
@@ -255,6 +257,7 @@ impl Error {
             Self::OtherModule { .. } => libc::EPROTO,
             Self::Kernel { errno, .. } => *errno,
             Self::Context { reason, .. } => context_errno(*reason),
+            Self::Attached(_) => libc::EEXIST,
             Self::NotOwner { .. } => libc::EPERM,
             Self::Secret(NoSecret::Altered) => libc::EUCLEAN,
             Self::Secret(_) => libc::EACCES,
@@ -314,6 +317,7 @@ impl Error {
                 }
                 spoiled.map_or(Ok(()), |why| write!(f, " ({why:?})"))
             }
+            Self::Attached(id) => write!(f, "this process is attached to {id} already"),
             Self::NotOwner { id, why } => write!(f, "this key does not speak for {id}: {why}"),
             Self::Secret(why) => fmt::Display::fmt(why, f),
             other => write!(f, "{other:?}"),
@@ -376,7 +380,9 @@ impl fmt::Display for Error {
                 write!(f, "no pool at {0}; 'twz pool init {0}' makes one", path.display())
             }
             Self::NoModule(_) | Self::OtherModule { .. } | Self::Kernel { .. } => self.of_module(f),
-            Self::Context { .. } | Self::NotOwner { .. } | Self::Secret(_) => self.of_security(f),
+            Self::Context { .. } | Self::Attached(_) | Self::NotOwner { .. } | Self::Secret(_) => {
+                self.of_security(f)
+            }
             Self::PoolExists(path) => {
                 write!(f, "{} exists already; choose another place", path.display())
             }

@@ -65,6 +65,13 @@ struct Attachment {
     book: Option<Arc<Book>>,
 }
 
+impl Attachment {
+    fn is_undetachable(&self) -> bool {
+        let flags = self.book.as_ref().map_or(0, |book| book.policy().flags);
+        flags & context_flags::UNDETACHABLE != 0
+    }
+}
+
 /// Tells pools apart, copies of one too.
 type PoolKey = ([u8; 16], u64, u64);
 static REALMS: Mutex<Vec<(PoolKey, Arc<Realm>)>> = Mutex::new(Vec::new());
@@ -250,19 +257,20 @@ impl EmbeddedPool {
         self.keep_up();
         let mut state = self.realm.lock();
         state.must_not_be_confined()?;
-        if state.find(id).is_err() {
-            // Rule A2.
-            if id == DEFAULT {
-                return Err(Error::context(id, reason::NOT_ATTACHED));
-            }
-            if state.attached.len() >= MAX_ATTACHED {
-                return Err(Error::context(id, reason::TOO_MANY));
-            }
-            self.may_attach(&mut state, id, proof)?;
-            let book = Some(Arc::new(self.read_book(id, None)?));
-            let cloexec = flags & attach_flags::CLOEXEC != 0;
-            state.attached.push(Attachment { id, cloexec, book });
+        // Rule A2.
+        if id == DEFAULT && state.find(id).is_err() {
+            return Err(Error::context(id, reason::NO_USE));
         }
+        if state.find(id).is_ok() {
+            return Err(Error::Attached(id));
+        }
+        self.may_attach(&mut state, id, proof)?;
+        if state.attached.len() >= MAX_ATTACHED {
+            return Err(Error::context(id, reason::TOO_MANY));
+        }
+        let book = Some(Arc::new(self.read_book(id, None)?));
+        let cloexec = flags & attach_flags::CLOEXEC != 0;
+        state.attached.push(Attachment { id, cloexec, book });
         if flags & attach_flags::SWITCH != 0 {
             state.active = id;
         }
@@ -297,8 +305,7 @@ impl EmbeddedPool {
         let mut state = self.realm.lock();
         state.must_not_be_confined()?;
         let active = state.active;
-        let stays = |book: &Arc<Book>| book.policy().flags & context_flags::UNDETACHABLE != 0;
-        if state.find(id)?.book.as_ref().is_some_and(stays) || active == id {
+        if state.find(id)?.is_undetachable() || active == id {
             return Err(Error::context(id, reason::UNDETACHABLE));
         }
         state.attached.retain(|one| one.id != id);
@@ -364,9 +371,11 @@ impl EmbeddedPool {
     pub(super) fn context_text(&self) -> Option<String> {
         let state = self.realm.lock();
         let confined = state.flags() & context_flags::CONFINED != 0;
+        let stays = |one: &Attachment| !one.cloexec || one.is_undetachable();
+        let any = state.attached.iter().any(stays);
         let goes = |one: &&Attachment| match one.id == state.active {
-            active if confined => active,
-            _ => !one.cloexec,
+            true if confined || !any => true,
+            active => (active || !confined) && stays(one),
         };
         let text = |one: &Attachment| {
             let star = if one.id == state.active { "*" } else { "" };

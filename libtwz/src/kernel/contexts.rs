@@ -66,6 +66,9 @@ impl KernelPool {
     /// Why something about a context was refused: its own reasons are numbers that
     /// both homes share.
     fn refused_context(&self, errno: Errno, id: ObjectId) -> Error {
+        if errno == Errno::EEXIST {
+            return Error::Attached(id);
+        }
         match self.session.last_error().map(|last| last.reason) {
             Some(said @ reason::BAD_CONTEXT..=reason::CODE_DENIES) => Error::context(id, said),
             _ => self.refused(errno, id, Rights::USE),
