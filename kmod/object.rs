@@ -212,7 +212,11 @@ impl Session {
     /// copy is not what its id says, and goes again.
     fn copy_held(&self, r: RecordNo, create: &Create, immutable: bool) -> Result<ObjectId> {
         let content = match immutable {
-            true => self.hash(r)?,
+            true => {
+                // What the id covers is durable before the id is.
+                slot::flush(self.space, r, 1..SLOT_PAGES)?;
+                self.hash(r)?
+            }
             false => [0; 32],
         };
         let identity = identity(create, content)?;
