@@ -12,7 +12,7 @@ LIBS   := -p twz-abi -p twz-core -p twz -p twz-derive
 export CARGO PREFIX DESTDIR
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-debug-kernel check bench bench-vm fuzz crash miri msrv kmod vm install clean
+.PHONY: help run test test-debug-kernel check bench bench-redis bench-vm fuzz crash miri msrv kmod vm install clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-17s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -43,6 +43,10 @@ check: ## format, clippy and rustdoc with warnings denied, style and layering
 bench: ## the race against raw pointers, PMDK and other stores (ONLY=ptr|space|tx|kvs for one)
 	@scripts/deps.sh build bench
 	$(CARGO) run --release -p twz-bench -- $(ONLY)
+
+bench-redis: ## redis-benchmark against twzkvsd and against Debian's redis-server, round by round
+	@scripts/deps.sh build redis
+	@scripts/bench-redis.sh
 
 fuzz: ## fuzz every structure that comes from outside (TIME=seconds for each, 60)
 	@scripts/deps.sh build fuzz

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: MIT OR Apache-2.0
 # Installs the system packages that WHAT... needs, and only those that are missing:
-#   deps.sh build|bench|fuzz|msrv|kmod|vm...
+#   deps.sh build|bench|redis|fuzz|msrv|kmod|vm...
 # It looks for the commands and headers themselves, so it is instant when they
 # are there and never touches the network then.
 set -euo pipefail
@@ -32,6 +32,10 @@ for what in "$@"; do
             need libsqlite3-dev /usr/include/sqlite3.h
             need valgrind valgrind
             ;;
+        redis)
+            need redis-tools redis-cli
+            need redis-server redis-server
+            ;;
         fuzz) need g++ g++ ;;
         msrv)
             need mmdebstrap mmdebstrap
@@ -50,7 +54,7 @@ for what in "$@"; do
             need e2fsprogs mkfs.ext4
             ;;
         *)
-            echo "deps.sh: no such thing as '$what' (build, bench, fuzz, msrv, kmod, vm)" >&2
+            echo "deps.sh: no such thing as '$what' (build, bench, redis, fuzz, msrv, kmod, vm)" >&2
             exit 2
             ;;
     esac

@@ -7,12 +7,13 @@ use crate::{Problem, enforce, lex, problem, tree::File};
 
 /// The only places for `unsafe`, and why each is one. A path that ends in `/`
 /// is a folder with all below it.
-const UNSAFE_PLACES: [(&str, &str); 11] = [
+const UNSAFE_PLACES: [(&str, &str); 12] = [
     ("libtwz/src/raw/", "the library's one window on memory and system calls"),
     ("libtwz/src/capi/", "C calls it, and hands it raw pointers"),
     ("libtwz/src/persist.rs", "states the promise that `Persist` is, and for which types it holds"),
     ("libtwz/derive/src/", "writes the `unsafe impl` that it has proven"),
     ("kmod/sys/", "the module's one window on the kernel"),
+    ("examples/unixkvs/src/map.rs", "maps files, as POSIX has it"),
     ("tests/bench/", "races raw pointers and calls PMDK"),
     ("tests/crash/src/step.rs", "watches every store of a run, by faults and single steps"),
     ("tests/trace/plugin/", "is called by QEMU, and calls it"),
