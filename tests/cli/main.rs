@@ -3,6 +3,8 @@
 //! directories. What each file tests is its name; [`world`] runs the command.
 
 mod bad_input;
+mod contexts;
+mod daemon;
 mod data;
 mod graph;
 mod images;

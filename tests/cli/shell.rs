@@ -6,7 +6,7 @@ use std::fs;
 use crate::world::World;
 
 /// Every command, by the words that call it.
-pub const COMMANDS: [&str; 39] = [
+pub const COMMANDS: [&str; 69] = [
     "",
     "pool",
     "pool init",
@@ -34,6 +34,36 @@ pub const COMMANDS: [&str; 39] = [
     "graph",
     "export",
     "import",
+    "key",
+    "key new",
+    "key ls",
+    "key show",
+    "ctx",
+    "ctx new",
+    "ctx ls",
+    "ctx show",
+    "ctx set",
+    "ctx mask",
+    "ctx load",
+    "ctx compact",
+    "cap",
+    "cap ls",
+    "cap rm",
+    "cap export",
+    "cap add",
+    "grant",
+    "delegate",
+    "revoke",
+    "why",
+    "attach",
+    "run",
+    "daemon",
+    "daemon status",
+    "daemon metrics",
+    "daemon keys",
+    "daemon new-key",
+    "daemon new-context",
+    "audit",
     "threads",
     "threads add",
     "threads show",
@@ -65,7 +95,7 @@ fn every_help_has_an_example() {
 #[test]
 fn every_command_is_known_here() {
     let world = World::empty();
-    for noun in ["", "pool", "name", "threads"] {
+    for noun in ["", "pool", "name", "threads", "key", "ctx", "cap", "daemon"] {
         let help = world.run(noun.split_whitespace().chain(["-h"])).ok();
         let list = help.split_once("Commands:\n").unwrap().1.split_once("\n\n").unwrap().0;
         for line in list.lines().filter(|line| line.starts_with("  ") && !line.starts_with("   ")) {

@@ -126,7 +126,7 @@ impl World {
 
 /// What came of running the command.
 pub struct Run {
-    what: String,
+    pub what: String,
     pub output: Output,
 }
 

@@ -88,7 +88,7 @@ impl Host {
         let done = match allowed {
             true => self.act(ask).map_err(|error| refusal(&error)),
             false => Err(Refusal {
-                message: format!("{} may not '{word}'{}", peer.name(), with(key)),
+                message: format!("the user {} may not '{word}'{}", peer.name(), with(key)),
                 errno: libc::EPERM,
             }),
         };

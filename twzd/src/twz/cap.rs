@@ -12,9 +12,9 @@ use twz::{
 use zerocopy::{FromBytes as _, IntoBytes as _};
 
 use crate::{
-    ctx::loaded,
+    ctx::{loaded, named},
     exit::{Exit, Fail, Outcome},
-    find as object, json,
+    json,
     object::hex,
     session::Session,
     term::Table,
@@ -169,10 +169,9 @@ impl CapCommand {
             Self::Ls { context } => list(session, context),
             Self::Rm { context, hash } => {
                 let space = Space::on(session.open()?)?;
-                let id = object::object(space.backend(), context)?;
-                let context = Context::open(space.backend(), id)?;
+                let context = named(space.backend(), context)?;
                 context.remove(&find(&context, hash)?.0)?;
-                loaded(session, &space, id, "removed")
+                loaded(session, &space, context.id(), "removed")
             }
             Self::Export(args) => args.run(session),
             Self::Add(args) => args.run(session),
@@ -182,8 +181,8 @@ impl CapCommand {
 
 fn list(session: &mut Session, context: &str) -> Outcome {
     let pool = session.open()?;
-    let id = object::object(&*pool, context)?;
-    let grants = Context::open(&*pool, id)?.grants()?;
+    let context = named(&*pool, context)?;
+    let (id, grants) = (context.id(), context.grants()?);
     let held = flaws(&*pool, id, grants.iter().map(|entry| entry.record.target))?;
     let describe = |grant: &Grant| {
         let found = held.iter().find(|(hash, _)| *hash == digest(grant));
@@ -236,7 +235,7 @@ fn flaws(
 impl ExportArgs {
     fn run(&self, session: &mut Session) -> Outcome {
         let pool = session.open()?;
-        let context = Context::open(&*pool, object::object(&*pool, &self.context)?)?;
+        let context = named(&*pool, &self.context)?;
         let (_, grant) = find(&context, &self.hash)?;
         match self.output.as_os_str() == "-" {
             true => session.raw().write_all(grant.as_bytes()).map_err(Fail::stdout)?,
@@ -262,9 +261,11 @@ impl AddArgs {
             Fail::no(format!("{} is no grant", self.file.display()), "'twz cap export' writes one")
         })?;
         let space = Space::on(session.open()?)?;
-        let id = object::object(space.backend(), &self.context)?;
-        let context = Context::open(space.backend(), id)?;
+        let context = named(space.backend(), &self.context)?;
+        if context.grants()?.iter().any(|entry| entry.record == grant) {
+            return Err(Fail::no("the context holds that grant already", "nothing is to be done"));
+        }
         context.add(&grant)?;
-        loaded(session, &space, id, "added")
+        loaded(session, &space, context.id(), "added")
     }
 }

@@ -118,13 +118,13 @@ pub enum Command {
     Export(ExportArgs),
     Import(ImportArgs),
     /// Make and list the keys that own objects
-    #[command(subcommand)]
+    #[command(subcommand, after_help = "EXAMPLES\n  twz key ls")]
     Key(KeyCommand),
     /// Make, list and change security contexts
-    #[command(subcommand)]
+    #[command(subcommand, after_help = "EXAMPLES\n  twz ctx ls")]
     Ctx(CtxCommand),
     /// List and move the grants that a context holds
-    #[command(subcommand)]
+    #[command(subcommand, after_help = "EXAMPLES\n  twz cap ls /contexts/web")]
     Cap(CapCommand),
     Grant(GrantArgs),
     Delegate(DelegateArgs),

@@ -3,14 +3,14 @@
 
 use clap::{Args, Subcommand, ValueEnum};
 use twz::{
-    Backend, ObjectId, Rights, Space,
+    Backend, ObjectId, Rights, Space, kind,
     security::{Context, NewContext, Policy, context_flags},
 };
 
 use crate::{
-    exit::{Exit, Outcome},
+    exit::{Exit, Fail, Outcome},
     find, json,
-    object::parse_rights,
+    object::{kind_name, parse_rights},
     paths::{NamePath, bind_or_delete, must_be_free},
     session::Session,
     term::{Table, count},
@@ -148,6 +148,18 @@ impl CtxCommand {
     }
 }
 
+/// The context that is named.
+pub fn named<'a>(pool: &'a dyn Backend, text: &str) -> Outcome<Context<'a>> {
+    let id = find::object(pool, text)?;
+    match pool.stat(id)?.kind {
+        kind::CONTEXT => Ok(Context::open(pool, id)?),
+        other => Err(Fail::no(
+            format!("{id} is no security context: it is of kind {}", kind_name(other)),
+            "'twz ctx ls' lists those there are",
+        )),
+    }
+}
+
 /// Changes a context and has it loaded.
 fn change(
     session: &mut Session,
@@ -156,9 +168,9 @@ fn change(
     change: impl FnOnce(&Context<'_>) -> twz::Result<()>,
 ) -> Outcome {
     let space = Space::on(session.open()?)?;
-    let id = find::object(space.backend(), context)?;
-    change(&Context::open(space.backend(), id)?)?;
-    loaded(session, &space, id, done)
+    let context = named(space.backend(), context)?;
+    change(&context)?;
+    loaded(session, &space, context.id(), done)
 }
 
 /// Has a context loaded that was changed, and says so.
@@ -200,8 +212,13 @@ impl CtxNewArgs {
 /// The key that an object shall have as its owner.
 pub fn owner(pool: &dyn Backend, key: &str) -> Outcome<ObjectId> {
     let id = find::object(pool, key)?;
-    twz::security::KeyPair::public_of(pool, id)?;
-    Ok(id)
+    match pool.stat(id)?.kind {
+        kind::KEY => Ok(id),
+        other => Err(Fail::no(
+            format!("{id} is no key: it is of kind {}", kind_name(other)),
+            "'twz key ls' lists those there are",
+        )),
+    }
 }
 
 impl CtxSetArgs {
@@ -291,8 +308,7 @@ fn words(flags: &[&str]) -> String {
 
 fn show(session: &mut Session, context: &str) -> Outcome {
     let pool = session.open()?;
-    let id = find::object(&*pool, context)?;
-    let document = describe(&Context::open(&*pool, id)?)?;
+    let document = describe(&named(&*pool, context)?)?;
     session.answer(&document, |out, style| {
         let mut line = |what: &str, value: &str| {
             writeln!(out, "{} {value}", style.bold(&format!("{what:<8}")))

@@ -37,17 +37,22 @@ pub struct DaemonArgs {
 #[derive(Subcommand)]
 enum DaemonCommand {
     /// Say how it is
+    #[command(after_help = "EXAMPLES\n  twz daemon status --json")]
     Status,
     /// Print its counters, as Prometheus reads them
+    #[command(after_help = "EXAMPLES\n  twz daemon metrics > /var/lib/node_exporter/twzd.prom")]
     Metrics,
     /// List the host's keys
+    #[command(after_help = "EXAMPLES\n  twz daemon keys")]
     Keys,
     /// Have it make a key, and print its id
+    #[command(after_help = "EXAMPLES\n  twz daemon new-key web")]
     NewKey {
         /// What to call it
         name: String,
     },
     /// Have it make a context that one of the host's keys owns
+    #[command(after_help = "EXAMPLES\n  twz daemon new-context /contexts/web --key web --mask r")]
     NewContext {
         /// The path of its name in the pool
         name: String,
@@ -67,7 +72,7 @@ enum DaemonCommand {
 #[derive(Args)]
 pub struct Socket {
     /// Where twzd listens
-    #[arg(long, value_name = "PATH", value_hint = ValueHint::FilePath, env = "TWZD_SOCKET", default_value = twzd::SOCKET)]
+    #[arg(long, global = true, value_name = "PATH", value_hint = ValueHint::FilePath, env = "TWZD_SOCKET", default_value = twzd::SOCKET)]
     socket: PathBuf,
 }
 

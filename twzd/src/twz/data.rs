@@ -141,7 +141,7 @@ impl WriteArgs {
         let pool = session.open()?;
         let id = find::object(&*pool, &self.object)?;
         let stat = pool.stat(id)?;
-        must_be_writable(&stat)?;
+        must_be_writable(&*pool, &stat)?;
         let mut source = Source::open(&self.file)?;
         source.must_fit(self.offset)?;
         let mut bar = session.progress("writing");
@@ -276,7 +276,7 @@ impl ResizeArgs {
         let pool = session.open()?;
         let id = find::object(&*pool, &self.object)?;
         let stat = pool.stat(id)?;
-        must_be_writable(&stat)?;
+        must_be_writable(&*pool, &stat)?;
         pool.resize(id, self.size)?;
         pool.sync(id)?;
         let id = id.to_string();

@@ -134,7 +134,7 @@ impl RetargetArgs {
         let id = find::object(&*pool, &self.object)?;
         let from = find::object(&*pool, &self.from)?;
         let to = find::object(&*pool, &self.to)?;
-        must_be_writable(&pool.stat(id)?)?;
+        must_be_writable(&*pool, &pool.stat(id)?)?;
         if pool.info()?.home == "image" {
             return Err(Fail::unsupported(
                 "the objects of an image cannot be mapped, and so not retargeted",

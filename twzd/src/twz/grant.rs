@@ -11,6 +11,7 @@ use twzd::Ask;
 
 use crate::{
     cap::{describe, parse_hash},
+    ctx::named,
     daemon::field,
     exit::{Exit, Fail, Outcome},
     find, json,
@@ -155,7 +156,7 @@ impl GrantArgs {
     pub fn run(&self, session: &mut Session) -> Outcome {
         let space = Space::on(session.open()?)?;
         let pool = space.backend();
-        let context = Context::open(pool, find::object(pool, &self.context)?)?;
+        let context = named(pool, &self.context)?;
         let grant = match self.signer.host()? {
             Some((key, mut client)) => {
                 let (to, terms) = (context.id().to_string(), self.what.asked(pool)?);
@@ -175,8 +176,8 @@ impl DelegateArgs {
     pub fn run(&self, session: &mut Session) -> Outcome {
         let space = Space::on(session.open()?)?;
         let pool = space.backend();
-        let from = Context::open(pool, find::object(pool, &self.from_context)?)?;
-        let to = Context::open(pool, find::object(pool, &self.to_context)?)?;
+        let from = named(pool, &self.from_context)?;
+        let to = named(pool, &self.to_context)?;
         let parent = match &self.parent {
             Some(digits) => Some(crate::cap::find(&from, digits)?.0),
             None => None,

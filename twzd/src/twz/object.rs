@@ -1,7 +1,10 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! What an object is, in words.
 
-use twz::{NewObject, ObjectId, ObjectStat, Rights, flags, kind};
+use twz::{
+    Backend, NewObject, ObjectId, ObjectStat, Rights, flags, kind,
+    security::{DEFAULT, why},
+};
 
 use crate::{exit::Outcome, json, paths::NamePath};
 
@@ -65,17 +68,22 @@ pub fn describe(stat: &ObjectStat, names: Option<Vec<NamePath>>) -> json::Object
     }
 }
 
-/// Refuses to change what may not be changed, whatever the file modes let this
-/// user do.
-pub fn must_be_writable(stat: &ObjectStat) -> Outcome<()> {
+/// Refuses to change what may not be changed in the context that this acts in,
+/// whatever the file modes let this user do.
+pub fn must_be_writable(pool: &dyn Backend, stat: &ObjectStat) -> Outcome<()> {
     let (id, identity) = (stat.id, &stat.identity);
     if identity.flags & flags::IMMUTABLE != 0 {
         return Err(twz::Error::Immutable(id).into());
     }
-    if !Rights(identity.default_rights).contains(Rights::WRITE) {
-        return Err(twz::Error::denied(id, Rights::WRITE).into());
+    let allowed = match pool.contexts() {
+        Ok(state) if state.active != DEFAULT => why(pool, state.active, id)?.allowed,
+        // Nobody acts in an image.
+        _ => Rights(identity.default_rights),
+    };
+    match allowed.contains(Rights::WRITE) {
+        true => Ok(()),
+        false => Err(twz::Error::denied(id, Rights::WRITE).into()),
     }
-    Ok(())
 }
 
 /// What a copy of an object shall be: the same, or an immutable one. It is
