@@ -4,7 +4,7 @@
 # machine: `twz-vm bench` prints a table, and its records go to
 # target/bench/fault.json. Under software emulation times are good as ratios only.
 # Exits 77 without a machine.
-#   vm-bench.sh [--objects N] [--rounds N]      1000000 objects, 9 rounds
+#   vm-bench.sh [--count=N]      objects in the second half, 1000000
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
