@@ -21,7 +21,9 @@ install -Dm644 libtwz/include/twz.h "$to/include/twz.h"
 put() { install -Dm644 /dev/stdin "$to/$1"; }
 sed -e "s|@PREFIX@|$prefix|g" -e "s|@VERSION@|$version|g" libtwz/twz.pc.in |
     put lib/pkgconfig/twz.pc
-sed "s|@PREFIX@|$prefix|g" twzd/twzd.service | put lib/systemd/system/twzd.service
+for unit in twzd.service twzd-keys.service twzd-keys.socket; do
+    sed "s|@PREFIX@|$prefix|g" "twzd/$unit" | put "lib/systemd/system/$unit"
+done
 "$from/twzd" --manual | put share/man/man8/twzd.8
 "$from/twz" completions bash | put share/bash-completion/completions/twz
 "$from/twz" completions zsh | put share/zsh/site-functions/_twz

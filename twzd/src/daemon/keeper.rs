@@ -60,7 +60,8 @@ pub struct Keeper<'a> {
     said: String,
 }
 
-fn open(options: &Options) -> twz::Result<Box<dyn Backend>> {
+/// The pool that is meant.
+pub fn open(options: &Options) -> twz::Result<Box<dyn Backend>> {
     match &options.pool {
         Some(path) => twz::open_pool(path),
         None => twz::pools::open_as(&twz::pools::default_pool()?, Choice::from_env()?),
@@ -80,11 +81,6 @@ impl<'a> Keeper<'a> {
         info.path = fs::canonicalize(&info.path).unwrap_or(info.path);
         say!("keeping the threads of {}", info.path.display());
         Ok(Self { options, pool, info, kept: BTreeMap::new(), said: String::new() })
-    }
-
-    /// The same pool once more, for who works beside it.
-    pub fn another(&self) -> twz::Result<Box<dyn Backend>> {
-        open(self.options)
     }
 
     /// Looks at every thread, and starts those that ought to run.

@@ -17,7 +17,7 @@ mod server;
 mod start;
 mod wakeups;
 
-use std::{path::Path, process::ExitCode};
+use std::{path::Path, process::ExitCode, time::Duration};
 
 use clap::{CommandFactory as _, Parser as _};
 
@@ -56,20 +56,15 @@ fn manual() -> Outcome<bool> {
 fn run(options: &Options) -> Outcome<bool> {
     // First of all: no signal is to come before somebody listens.
     let wakeups = Wakeups::new()?;
-    let mut keeper = Keeper::new(options)?;
     if options.serve {
-        let default = Path::new("/etc/twz/twzd.toml");
-        let file = options.config.as_deref();
-        let config = Config::read(file.unwrap_or(default), file.is_some())?;
-        let host = Host::open(keeper.another()?, &options.state, config)?;
-        let listener = match server::inherited() {
-            Some(listener) => listener,
-            None => server::listen(&options.socket).map_err(|error| {
-                format!("cannot listen at {}: {error}", options.socket.display())
-            })?,
-        };
-        server::serve(listener, host);
+        serve(options)?;
     }
+    if options.no_threads {
+        notify::tell("READY=1");
+        while !wakeups.sleep(Duration::MAX)? {}
+        return Ok(true);
+    }
+    let mut keeper = Keeper::new(options)?;
     keeper.scan();
     notify::tell("READY=1");
     if options.once {
@@ -77,4 +72,19 @@ fn run(options: &Options) -> Outcome<bool> {
     }
     keeper.keep(&wakeups)?;
     Ok(true)
+}
+
+/// Begins to hold the host's keys.
+fn serve(options: &Options) -> Outcome<()> {
+    let default = Path::new("/etc/twz/twzd.toml");
+    let file = options.config.as_deref();
+    let config = Config::read(file.unwrap_or(default), file.is_some())?;
+    let host = Host::open(keeper::open(options)?, &options.state, config)?;
+    let listener = match server::inherited() {
+        Some(listener) => listener,
+        None => server::listen(&options.socket)
+            .map_err(|error| format!("cannot listen at {}: {error}", options.socket.display()))?,
+    };
+    server::serve(listener, host);
+    Ok(())
 }

@@ -11,6 +11,7 @@ EXAMPLES
   twzd                            keep the threads of the default pool
   twzd --pool /srv/pool --once    start each once, and wait for their ends
   twzd --serve                    hold the host's keys as well
+  twzd --serve --no-threads       hold the host's keys, and nothing else
 
 CONFIGURATION
   # /etc/twz/twzd.toml: root and the user that twzd runs as may do everything.
@@ -74,6 +75,9 @@ pub struct Options {
     /// listen at the socket, or at the one that the service manager hands over
     #[arg(long)]
     pub serve: bool,
+    /// Leave the threads to another daemon
+    #[arg(long, requires = "serve", conflicts_with = "once")]
+    pub no_threads: bool,
     /// Where to listen
     #[arg(long, value_name = "PATH", value_hint = clap::ValueHint::FilePath, default_value = twzd::SOCKET)]
     pub socket: PathBuf,
