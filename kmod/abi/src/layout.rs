@@ -71,6 +71,7 @@ pub const ALL: &[Layout] = &[
     <crate::security::Mask as Pinned>::LAYOUT,
     <crate::security::AttachClaim as Pinned>::LAYOUT,
     <crate::security::RevokeClaim as Pinned>::LAYOUT,
+    <crate::secret::Secret as Pinned>::LAYOUT,
     <crate::name::NameEntry as Pinned>::LAYOUT,
     <crate::name::NamePage as Pinned>::LAYOUT,
     <crate::Superblock as Pinned>::LAYOUT,

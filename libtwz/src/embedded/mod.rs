@@ -8,8 +8,8 @@
 //! is no server, and what the kernel releases when a process dies is all there
 //! is to release.
 //!
-//! It enforces rights for honest programs, and through file modes between
-//! users. Only the kernel module isolates hostile code.
+//! It enforces rights, contexts included ([`realm`]), for honest programs, and through
+//! file modes between users. Only the kernel module isolates hostile code.
 
 mod backend;
 mod bytes;

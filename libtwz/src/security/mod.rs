@@ -12,6 +12,9 @@
 //! - [`why()`] explains what a context allows on an object, link by link.
 //! - [`crate::Space::attach`] and its neighbours act in contexts, and
 //!   [`crate::Space::revoke`] takes rights back.
+//! - [`seal_calls`] takes system calls away from code that is not trusted.
+//!
+//! `libtwz/SECURITY.md` is the guide, and says what differs between the two homes.
 //!
 //! ```
 //! use twz::security::{Context, KeyPair, NewContext, Terms};
