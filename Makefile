@@ -23,7 +23,7 @@ run: ## build and take the tour: two programs, one pool, a name rebound while th
 	@scripts/run.sh
 
 test: ## every test there is; the last line says how many passed, failed and were skipped
-	@scripts/deps.sh build bench fuzz
+	@scripts/deps.sh build bench fuzz redis
 	@scripts/test.sh
 
 test-debug-kernel: ## the tests in the virtual machine, with KASAN, lockdep and all checks on

@@ -10,7 +10,7 @@ set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
 requests=${1:-100000} rounds=${2:-3} base=${3:-${TMPDIR:-/tmp}}
-"${CARGO:-cargo}" build --quiet --release -p twzd -p twzkvsd
+"${CARGO:-cargo}" build --quiet --release -p twzkvsd
 built=${CARGO_TARGET_DIR:-target}/release
 memory=$(mktemp -d /dev/shm/redis.XXXXXX) disk=$(mktemp -d "$base/redis.XXXXXX")
 running=()
@@ -50,7 +50,6 @@ for mode in volatile durable; do
         place=$disk twz=(--durable) redis=(--appendonly yes --appendfsync always)
     fi
     mkdir "$place/redis-$mode"
-    TWZ_POOL=$place/pool-$mode "$built/twz" pool init >/dev/null
     start "twz-$mode" env TWZ_POOL="$place/pool-$mode" "$built/twzkvsd" --no-tcp \
         --unix "$memory/twz-$mode" "${twz[@]}" --port 0
     start "redis-$mode" redis-server --port 0 --save '' --dir "$place/redis-$mode" \

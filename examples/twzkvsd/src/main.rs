@@ -31,8 +31,8 @@ struct Args {
     /// The name of the store in the pool; it is made if it is not there
     #[arg(long, default_value = "/kvs")]
     name: String,
-    /// The pool [default: as for twz]
-    #[arg(long, env = "TWZ_POOL", value_name = "PATH")]
+    /// The pool [default: TWZ_POOL, or the user's own, which is made if need be]
+    #[arg(long, value_name = "PATH")]
     pool: Option<PathBuf>,
     /// What has been answered survives a power cut
     #[arg(long)]
