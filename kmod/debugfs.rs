@@ -103,14 +103,16 @@ fn views(space: &Space, f: &mut Formatter<'_>) -> fmt::Result {
     Ok(())
 }
 
-/// The contexts that are loaded, less the default one.
+/// The contexts that are loaded, less the default one, with the rule by which the first
+/// grant is void that is.
 fn contexts(space: &Space, f: &mut Formatter<'_>) -> fmt::Result {
     let state = space.state.read();
     for context in state.contexts.iter() {
         let (id, built) = (context.id(), context.built());
         write!(f, "{} holders {}", format_args!("{id}"), context.holders())?;
         write!(f, " records {}", context.records())?;
-        writeln!(f, " grants {} void {}", built.grants, built.void)?;
+        write!(f, " grants {} void {}", built.grants, built.void)?;
+        writeln!(f, " {}", state.flaw(context).map_or("-", |flaw| flaw.rule()))?;
     }
     Ok(())
 }

@@ -75,6 +75,7 @@ impl From<StoreError> for Refusal {
             ContentMismatch { id } => Self::new(errno(bindings::EBADMSG), reason::BAD_ID).of(id),
             Full { what: Resource::Pages | Resource::Records } => Self::new(ENOSPC, reason::FULL),
             Full { .. } => Self::new(EMLINK, reason::FULL),
+            Epoch { id, .. } => Self::new(EINVAL, reason::BAD_STATEMENT).of(id),
             Size { .. } => Self::argument(),
             Range { .. } => Self::new(EINVAL, reason::OUTSIDE),
             ReadOnly => Self::new(EROFS, reason::READ_ONLY),

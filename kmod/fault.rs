@@ -122,6 +122,7 @@ fn answer(
         state.usable()?;
         match state.look(wish, found)? {
             Look::Map if on(Guard::CheckLock) => {
+                sys::widen();
                 return Ok(state.map(space, wish, &found.map, fault));
             }
             Look::Map => {

@@ -219,7 +219,7 @@ impl Contexts {
                 self.contexts.push(None, GFP_KERNEL)?;
                 self.contexts.len() - 1
             }
-            None => return Err(Refusal::new(ENFILE, reason::TOO_MANY).of(id)),
+            None => return Err(Refusal::new(ENOSPC, reason::TOO_MANY).of(id)),
         };
         let holders = Holders::new(ContextNo(at as u32 + 1), id)?;
         let hold = Holders::hold(&holders);

@@ -49,10 +49,12 @@ impl Session {
         self.space.look(|state| {
             let (_, record) = state.find(load.context)?;
             let granted = state.contexts.rights(self.context(state), &record);
-            // Who may attach, and who may write what is to be read.
-            match granted.and(Rights::USE.or(Rights::WRITE)).is_empty() {
-                true => Err(Refusal::denied(load.context, Rights::USE, granted)),
-                false => Ok(()),
+            // Who is attached or may be, and who may write what is to be read.
+            let loaded = state.contexts.find(load.context);
+            let attached = loaded.is_some_and(|no| self.member().is_attached(no));
+            match attached || !granted.and(Rights::USE.or(Rights::WRITE)).is_empty() {
+                true => Ok(()),
+                false => Err(Refusal::denied(load.context, Rights::USE, granted)),
             }
         })?;
         let loaded = self.space.load_context(load.context)?;
@@ -179,7 +181,7 @@ impl Space {
                 forgotten.push(context, GFP_KERNEL)?;
             }
             if state.contexts.iter().map(Context::records).sum::<usize>() + records > MAX_KEPT {
-                return Err(Refusal::new(ENFILE, reason::TOO_MANY).of(id));
+                return Err(Refusal::new(ENOSPC, reason::TOO_MANY).of(id));
             }
             let flaw = state.first_flaw(&kept);
             let (loaded, replaced) = state.install(self, kept, table, ticket)?;
@@ -229,7 +231,11 @@ impl State {
         Ok((loaded(hold), Some((kept, table))))
     }
 
-    /// Why the first grant that does not hold does not.
+    /// Why the first grant of a context that does not hold does not.
+    pub(crate) fn flaw(&self, context: &Context) -> Option<Flaw> {
+        self.first_flaw(&context.kept)
+    }
+
     fn first_flaw(&self, kept: &Kept) -> Option<Flaw> {
         let (loaded, now) = (kept.loaded(), sys::now());
         let mut epoch = |id| self.epoch(id);
