@@ -21,7 +21,7 @@ cat >"$script" <<SCRIPT
 twz pool init --image /dev/pmem0 --force >/dev/null || exit 1
 for guard in ${guards[*]}; do
     insmod /lib/modules/weak.ko weaken=\$guard || exit 1
-    twz-vm attacks escapes --expect-broken=\$guard
+    twz-vm attacks escapes withdraw --expect-broken=\$guard
     rmmod twz || exit 1
 done
 SCRIPT

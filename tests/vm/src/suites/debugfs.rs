@@ -39,13 +39,13 @@ pub const TESTS: &[Test] = tests![
     looking_while_everything_changes,
 ];
 
-const FILES: [&str; 4] = ["state", "objects", "views", "faults"];
+const FILES: [&str; 5] = ["state", "objects", "views", "contexts", "faults"];
 
 fn path(file: &str) -> String {
     format!("/sys/kernel/debug/twz/{file}")
 }
 
-fn text(file: &str) -> String {
+pub fn text(file: &str) -> String {
     fs::read_to_string(path(file)).unwrap_or_else(|e| panic!("{file}: {e}"))
 }
 
@@ -76,7 +76,7 @@ fn number(file: &str, name: &str) -> u64 {
 
 /// By how much each counter moves while something is done. Those that do not move
 /// are left out.
-fn counted<T>(what: impl FnOnce() -> T) -> BTreeMap<String, u64> {
+pub fn counted<T>(what: impl FnOnce() -> T) -> BTreeMap<String, u64> {
     let before = numbers("faults");
     what();
     let mut after = numbers("faults");

@@ -3,6 +3,7 @@
 
 pub mod attach;
 pub mod attacks;
+pub mod contexts;
 pub mod copies;
 pub mod debugfs;
 pub mod devices;
@@ -17,6 +18,7 @@ pub mod sandbox;
 pub mod session;
 pub mod unbind;
 pub mod views;
+pub mod withdraw;
 pub mod wait;
 
 use crate::ktap::{Suite, Test};
@@ -36,6 +38,8 @@ const SUITES: &[Suite] = &[
     tidy("rights", rights::TESTS),
     tidy("attacks", attacks::TESTS),
     tidy("attach", attach::TESTS),
+    tidy("contexts", contexts::TESTS),
+    tidy("withdraw", withdraw::TESTS),
     tidy("sandbox", sandbox::TESTS),
     tidy("escapes", escapes::TESTS),
     tidy("memory", memory::TESTS),

@@ -7,6 +7,7 @@ pub mod fuzz;
 pub mod guards;
 pub mod model;
 pub mod persist;
+pub mod revoke;
 pub mod stress;
 pub mod trace;
 pub mod wreck;
@@ -51,6 +52,7 @@ pub const TOOLS: &[Tool] = &[
         what: "the same, while the pool is overwritten: it is lost",
         run: wreck::run,
     },
+    Tool { name: "revoke", what: "revokes --count times what others store to", run: revoke::run },
     Tool { name: "stress", what: "everything at once for --seconds", run: stress::run },
     Tool {
         name: "trace",

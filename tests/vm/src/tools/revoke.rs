@@ -1,0 +1,17 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! Revocation against access, for as many rounds as one likes: the race of
+//! `suites/withdraw.rs`, which is short there.
+
+use super::report;
+use crate::{
+    options::Options,
+    suites::withdraw::{Raced, race},
+};
+
+/// Runs it.
+pub fn run(options: &Options) -> bool {
+    let rounds = options.count.unwrap_or(100_000);
+    let Raced { stale, stores } = race(rounds, 20);
+    let said = format!("{rounds} times, {stores} stores, {stale} of them too late");
+    report("revoke", if stale == 0 && stores > rounds / 4 { Ok(said) } else { Err(said) })
+}
