@@ -17,6 +17,7 @@ use twz_abi::{
 use crate::{
     error::{Error, Result},
     space::Core,
+    tx::{lock::Patience, session_if_active},
     view::take,
 };
 
@@ -181,6 +182,26 @@ impl Core {
     /// Makes every pointer of a slot's object that reaches `from` reach `to`
     /// instead, by one 8-byte store. Returns whether there was an entry for `from`.
     pub(crate) fn fot_retarget(&self, slot: u32, from: ObjectId, to: ObjectId) -> Result<bool> {
+        // A transaction writes the entries that it uses once more when it commits.
+        let open = session_if_active(self).filter(|_| self.durable());
+        if open.is_some_and(|open| open.borrow().number_of(self, slot).is_some()) {
+            return Err(Error::Busy {
+                what: "this thread's transaction has the object; end it first",
+            });
+        }
+        let me = self.me()?;
+        let lock = self.durable() && !self.has_lock(slot, me)?;
+        if lock {
+            self.lock_slot(slot, me, Patience::Endless)?;
+        }
+        let done = self.retarget_locked(slot, from, to);
+        if lock {
+            self.unlock_slot(slot, me);
+        }
+        done
+    }
+
+    fn retarget_locked(&self, slot: u32, from: ObjectId, to: ObjectId) -> Result<bool> {
         let Some((index, word)) = self.primary_of(slot, from)? else { return Ok(false) };
         if from == to {
             return Ok(true);
@@ -189,6 +210,8 @@ impl Core {
         let new = self.fot_insert_id(slot, to, Rights(word.rights as u32), flags)?;
         let forward = FotWord { kind: kind::FORWARD, index: new, ..word };
         let words = self.entry_words(slot, index)?;
+        // What the pointers are going to lead through has to be there before they do.
+        self.keep_entry(slot, new)?;
         let done = words[2].compare_exchange(
             word.pack(),
             forward.pack(),
@@ -198,12 +221,31 @@ impl Core {
         done.map_err(|_| Error::Busy {
             what: "another process retargets the same entry; look again",
         })?;
+        self.keep_entry(slot, index)?;
         let generation = META_START + core::mem::offset_of!(Meta, generation) as u64;
         if let Some(word) = self.arena().tail_words(slot, generation, 1)?.first() {
             word.fetch_add(1, Ordering::AcqRel);
         }
         self.backend().bump_generation()?;
         Ok(true)
+    }
+
+    /// Makes an entry durable, whatever a transaction did to it before, where what
+    /// is changed is to survive a power cut.
+    fn keep_entry(&self, slot: u32, index: u32) -> Result<()> {
+        if !self.durable() {
+            return Ok(());
+        }
+        self.forget_log(slot)?;
+        if pages_for(index) != 0 {
+            // That its page exists is the backend's to keep.
+            let id = self.arena().info(slot).ok_or(Error::NoSlot)?.id();
+            self.backend().sync(id)?;
+        }
+        let entry = self.arena().address(slot) + entry_offset(index) as usize;
+        self.method().flush(entry, size_of::<FotEntry>())?;
+        self.fence();
+        Ok(())
     }
 
     /// The live entry that names `id` itself.

@@ -185,6 +185,8 @@ impl<T> Object<T> {
 
     /// Makes everything stored so far survive a power cut.
     pub fn sync(&self) -> Result<()> {
+        // A replay after a power cut must not take back what is durable now.
+        self.space.core().forget_log(self.slot)?;
         self.space.backend().sync(self.id)
     }
 

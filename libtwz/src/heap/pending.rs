@@ -294,6 +294,7 @@ impl View<'_> {
         }
     }
 
+    #[cfg_attr(feature = "crash-hooks", track_caller)]
     fn flush(&self, offset: u64, len: u64) -> Result<()> {
         let base = self.core.arena().address(self.slot);
         self.core.method().flush(base + offset as usize, len as usize)

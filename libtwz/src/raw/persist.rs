@@ -5,10 +5,11 @@
 //!
 //! **Hooks.** With the cargo feature `crash-hooks` (off by default, and then
 //! nothing of it is compiled) a tool that plays power cuts sees every flush and
-//! every fence, in the thread that makes it, before the instruction:
+//! every fence, in the thread that makes it, before the instruction, and the line
+//! of the library that asked for it:
 //!
 //! ```text
-//! twz::crash_hooks::observe(flush: fn(address: usize, len: usize), fence: fn())
+//! twz::crash_hooks::observe(flush: fn(address: usize, len: usize, by: Line), fence: fn(by: Line))
 //! twz::crash_hooks::pretend_boot(id: u64)     the machine was started anew
 //! ```
 //!
@@ -81,6 +82,7 @@ impl Method {
 
     /// Sends what was stored to these addresses on its way. They are mapped.
     #[inline]
+    #[cfg_attr(feature = "crash-hooks", track_caller)]
     pub fn flush(self, address: usize, len: usize) -> Result<()> {
         if self == Self::Nothing || len == 0 {
             return Ok(());
@@ -100,6 +102,7 @@ impl Method {
     /// Stores words to memory that begins and ends with a line, and sends them on
     /// their way, past the caches if that can be: nobody is going to read them.
     #[inline]
+    #[cfg_attr(feature = "crash-hooks", track_caller)]
     pub fn stream(self, to: &[AtomicU64], from: &[u64]) -> Result<()> {
         #[cfg(target_arch = "x86_64")]
         if matches!(self, Self::Clwb | Self::Clflushopt) && to.len() >= from.len() {
@@ -119,6 +122,7 @@ impl Method {
 
     /// What was flushed before is durable before anything is stored after.
     #[inline]
+    #[cfg_attr(feature = "crash-hooks", track_caller)]
     pub fn fence(self) {
         match self {
             Self::Nothing | Self::Msync => {}
@@ -208,6 +212,7 @@ fn store_fence() {
 
 /// Writes pages back, and waits until they are on the medium.
 #[cold]
+#[cfg_attr(feature = "crash-hooks", track_caller)]
 fn write_pages(address: usize, len: usize) -> Result<()> {
     const PAGE: usize = twz_abi::PAGE as usize;
     let start = address & !(PAGE - 1);
@@ -234,17 +239,23 @@ use hooks::{fence as hook_fence, flush as hook_flush};
 /// See the top of the file.
 #[cfg(feature = "crash-hooks")]
 pub mod hooks {
-    use std::sync::{
-        OnceLock,
-        atomic::{AtomicU64, Ordering},
+    use std::{
+        panic::Location,
+        sync::{
+            OnceLock,
+            atomic::{AtomicU64, Ordering},
+        },
     };
 
-    static OBSERVER: OnceLock<(fn(usize, usize), fn())> = OnceLock::new();
+    /// Where a flush or a fence is asked for.
+    pub type Line = &'static Location<'static>;
+
+    static OBSERVER: OnceLock<(fn(usize, usize, Line), fn(Line))> = OnceLock::new();
     static BOOT: AtomicU64 = AtomicU64::new(0);
 
     /// Has these called for every flush and every fence of this process from now
     /// on. Only the first call counts.
-    pub fn observe(flush: fn(address: usize, len: usize), fence: fn()) {
+    pub fn observe(flush: fn(address: usize, len: usize, by: Line), fence: fn(by: Line)) {
         let _ = OBSERVER.set((flush, fence));
     }
 
@@ -253,15 +264,17 @@ pub mod hooks {
         BOOT.store(id, Ordering::Relaxed);
     }
 
+    #[track_caller]
     pub(super) fn flush(address: usize, len: usize) {
         if let Some((flush, _)) = OBSERVER.get() {
-            flush(address, len);
+            flush(address, len, Location::caller());
         }
     }
 
+    #[track_caller]
     pub(super) fn fence() {
         if let Some((_, fence)) = OBSERVER.get() {
-            fence();
+            fence(Location::caller());
         }
     }
 

@@ -11,7 +11,7 @@ use twz_abi::log::{
 };
 
 use super::{
-    log::{MOST_ROOM, head},
+    log::{LAST_SEQUENCE, MOST_ROOM, head},
     session::Session,
 };
 use crate::{
@@ -96,6 +96,11 @@ impl Session {
         self.places = 0;
         head[head::TABLE].store((self.generation as u64) << 32, Ordering::Release);
         self.log.records(core)?[1].store(0, Ordering::Relaxed);
+        if self.sequence >= LAST_SEQUENCE {
+            self.sequence = 0;
+            head[head::FLOOR].store(0, Ordering::Relaxed);
+            head[head::STATE].store(0, Ordering::Release);
+        }
         self.hints.clear();
         if core.durable() {
             self.log.flush(core, twz_abi::DATA_START, 64)?;

@@ -30,6 +30,10 @@ const FIRST_ROOM: u64 = 64 << 10;
 /// Most bytes of records that a log grows to.
 pub(super) const MOST_ROOM: u64 = 128 << 20;
 
+/// From here on a log begins anew with 1, under another generation: a record has 40
+/// bits for its sequence, and a recovery goes on a margin after the last one.
+pub(super) const LAST_SEQUENCE: u64 = (1 << 40) - (1 << 32);
+
 /// Words of the header.
 pub(super) mod head {
     use super::LogHeader;
@@ -179,12 +183,14 @@ impl Log {
 
     /// Flushes a range of it.
     #[inline]
+    #[cfg_attr(feature = "crash-hooks", track_caller)]
     pub fn flush(&self, core: &Core, offset: u64, len: u64) -> Result<()> {
         core.method().flush(core.arena().address(self.slot) + offset as usize, len as usize)
     }
 
     /// Flushes words of the records.
     #[inline]
+    #[cfg_attr(feature = "crash-hooks", track_caller)]
     pub fn flush_words(&self, core: &Core, from: u64, words: u64) -> Result<()> {
         self.flush(core, RECORDS + from * 8, words * 8)
     }

@@ -224,6 +224,7 @@ impl Core {
 
     /// What was flushed before is durable before anything is stored after.
     #[inline(always)]
+    #[cfg_attr(feature = "crash-hooks", track_caller)]
     pub(crate) fn fence(&self) {
         self.method.fence();
     }

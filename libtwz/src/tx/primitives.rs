@@ -16,6 +16,7 @@ use crate::{
 impl Space {
     /// What any object's bytes were flushed before is durable before anything
     /// that is stored after.
+    #[cfg_attr(feature = "crash-hooks", track_caller)]
     pub fn fence(&self) {
         self.core().fence();
     }
@@ -24,6 +25,7 @@ impl Space {
 impl<T> Object<T> {
     /// Sends `len` bytes of data, from byte `at` on, on their way to the medium.
     /// They are there after the next [`Space::fence`].
+    #[cfg_attr(feature = "crash-hooks", track_caller)]
     pub fn flush(&self, at: u64, len: u64) -> Result<()> {
         let core = self.space().core();
         let start = at.saturating_add(DATA_START);
@@ -37,6 +39,7 @@ impl<T> Object<T> {
     }
 
     /// Makes bytes of data durable.
+    #[cfg_attr(feature = "crash-hooks", track_caller)]
     pub fn persist(&self, at: u64, len: u64) -> Result<()> {
         self.flush(at, len)?;
         self.space().fence();
@@ -59,7 +62,9 @@ impl Core {
     /// a replay after a power cut must not take that back.
     pub(crate) fn forget_log(&self, slot: u32) -> Result<()> {
         let [_, _, _, place] = self.lock_words(slot)? else { return Ok(()) };
-        if place.load(Ordering::Acquire) == 0 || !self.durable() {
+        // Who may not store to it has nothing to make durable.
+        let nothing = place.load(Ordering::Acquire) == 0 || !self.durable();
+        if nothing || !self.own(slot)?.writable() {
             return Ok(());
         }
         let me = self.me()?;

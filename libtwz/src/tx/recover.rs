@@ -18,7 +18,7 @@ use twz_abi::{
 use super::{
     commit::killable,
     homes::Homes,
-    log::{Log, head, record_check, vouches},
+    log::{LAST_SEQUENCE, Log, head, record_check, vouches},
 };
 use crate::{
     error::{Error, Result},
@@ -174,8 +174,11 @@ impl Core {
         let mut last = if same_boot { (state >> 1).saturating_sub(1) } else { 0 };
         while let Some(found) = self.record_at(&log, at, same_boot)?.filter(|f| f.sequence > last) {
             let Some(len) = found.committed else {
-                self.undo(&log, &mut homes, at, found.sequence, same_boot)?;
-                last = found.sequence;
+                // Without an entry that its check vouches for it may be anything: what
+                // was left of a longer record once looked like a sequence, too.
+                if self.undo(&log, &mut homes, at, found.sequence, same_boot)? {
+                    last = found.sequence;
+                }
                 break;
             };
             homes.replay(records.get(at as usize..(at + len) as usize).unwrap_or_default())?;
@@ -200,6 +203,8 @@ impl Core {
 
     /// Empties a log of which everything is in place.
     fn reset(&self, log: &Log, sequence: u64, durable: bool) -> Result<()> {
+        // Under a new generation it can begin anew.
+        let sequence = if sequence < LAST_SEQUENCE { sequence } else { 1 };
         let (words, records) = (log.head(self)?, log.records(self)?);
         killable();
         records[1].store(0, Ordering::Release);
@@ -240,7 +245,8 @@ impl Core {
         Ok(Some(Found { sequence, committed: committed.then_some(len) }))
     }
 
-    /// Puts back what the undo entries of a record say, newest first.
+    /// Puts back what the undo entries of a record say, newest first; whether there
+    /// were any.
     fn undo(
         &self,
         log: &Log,
@@ -248,7 +254,7 @@ impl Core {
         record: u64,
         sequence: u64,
         same_boot: bool,
-    ) -> Result<()> {
+    ) -> Result<bool> {
         let (all, generation) = (log.records(self)?, log.generation(self)?);
         let mut found: Vec<(Entry, &[AtomicU64])> = Vec::new();
         let mut at = record + RECORD_WORDS;
@@ -267,10 +273,11 @@ impl Core {
             found.push((entry, bytes));
             at += 1 + entry.words();
         }
+        let any = !found.is_empty();
         for (entry, bytes) in found.into_iter().rev() {
             homes.put_back(entry, bytes)?;
         }
-        Ok(())
+        Ok(any)
     }
 
     /// Makes durable in place what a log did to the object in a slot, whose lock

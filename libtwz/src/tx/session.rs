@@ -12,7 +12,7 @@ use twz_abi::{
 
 use super::{
     lock::Patience,
-    log::{Log, head},
+    log::{LAST_SEQUENCE, Log, head},
     range::{InPlace, Range},
     shadow::{Mark as ShadowMark, Shadow, bits_of, key_of},
 };
@@ -152,7 +152,7 @@ impl Session {
     pub fn begin(&mut self, core: &Core) -> Result<()> {
         debug_assert!(!self.active);
         self.me = core.me()?;
-        if self.places > PLACES - OWN_PLACES {
+        if self.places > PLACES - OWN_PLACES || self.sequence >= LAST_SEQUENCE {
             self.empty_table(core)?;
         }
         self.active = true;

@@ -87,6 +87,9 @@ struct Arguments {
     /// What is in that memory in the end.
     #[arg(long, hide = true)]
     medium: Option<PathBuf>,
+    /// What the machine's start is taken to be, for that.
+    #[arg(long, hide = true, default_value_t = 0)]
+    boot: u64,
     /// About how many states of the library there are to be.
     #[arg(long)]
     library: Option<u64>,
@@ -167,6 +170,7 @@ fn main() -> ExitCode {
     }
     if arguments.wants(Part::Kill) {
         kill_part(&arguments, &mut score);
+        boots_part(&arguments, &mut score);
     }
     if let Some(path) = &arguments.json {
         score.report.insert("seed".to_owned(), json!(arguments.seed));
@@ -188,6 +192,9 @@ fn main() -> ExitCode {
 
 /// Is one of the programs that others are: killed, or run in a machine of its own.
 fn program(arguments: &Arguments) -> Option<Result<(), String>> {
+    if arguments.boot != 0 {
+        twz::crash_hooks::pretend_boot(arguments.boot);
+    }
     let done = if let Some(pool) = &arguments.writer {
         kill::write(pool, arguments.seed).map_err(|e| e.to_string())
     } else if let Some(pool) = &arguments.plug_write {
@@ -359,21 +366,35 @@ fn kill_part(arguments: &Arguments, score: &mut Score) {
     );
 }
 
+fn boots_part(arguments: &Arguments, score: &mut Score) {
+    let rounds = arguments.kills.unwrap_or(if arguments.long { 2_000 } else { 60 });
+    match plug::kill_and_boot(rounds, arguments.seed) {
+        Ok((told, saved)) => {
+            println!(
+                "boots: {rounds} kills and new boots, {} transactions told and all there, {saved} \
+                 more there that nobody heard of",
+                grouped(told)
+            );
+            score.count("kill::recovered_at_the_next_boot", told > rounds);
+            score.report.insert("boots".to_owned(), json!({ "rounds": rounds, "told": told }));
+        }
+        Err(error) => {
+            println!("boots: {error}");
+            score.count("kill::recovered_at_the_next_boot", false);
+        }
+    }
+}
+
 fn library_part(arguments: &Arguments, score: &mut Score) {
     let states = arguments.library.unwrap_or(if arguments.long { 1_000_000 } else { 20_000 });
-    let (mut all, mut cases) = (0, Vec::new());
+    let each = states / library::cases::CASES.len() as u64;
+    let (mut all, mut cases, mut recorded) = (0, Vec::new(), Vec::new());
     println!(
-        "\n{:24} {:>7} {:>7} {:>7} {:>10}",
-        "library", "stores", "flushes", "fences", "states"
+        "\n{:28} {:>6} {:>7} {:>6} {:>9} {:>11} {:>7}",
+        "library", "stores", "flushes", "fences", "cut once", "in recovery", "twice"
     );
-    for case in library::CASES.iter().filter(|case| arguments.picks(case.name)) {
+    for case in library::cases::CASES.iter().filter(|case| arguments.picks(case.name)) {
         let name = format!("library::{}", case.name);
-        if let Some(why) = case.not_yet {
-            println!("test {name} ... ignored, {why}");
-            score.ignored += 1;
-            continue;
-        }
-        let each = states / library::CASES.len() as u64;
         let outcome = match library::run(case, each, arguments.seed, model::Model::Lines) {
             Ok(outcome) => outcome,
             Err(error) => {
@@ -383,21 +404,19 @@ fn library_part(arguments: &Arguments, score: &mut Score) {
             }
         };
         let ([stores, flushes, fences], tally) = (outcome.events, &outcome.tally);
-        let count = grouped(tally.all());
-        println!("{:24} {stores:>7} {flushes:>7} {fences:>7} {count:>10}", outcome.case.name);
+        println!(
+            "{:28} {stores:>6} {flushes:>7} {fences:>6} {:>9} {:>11} {:>7}",
+            outcome.case.name,
+            grouped(tally.states),
+            grouped(tally.in_recovery),
+            grouped(tally.twice)
+        );
         if let Some((broken, at)) = &tally.first {
             println!(
                 "    {} violations: {}: {}\n    {at}",
                 tally.violations, broken.invariant, broken.text
             );
         }
-        let (deleted, missed) = &outcome.deleted;
-        println!(
-            "    {} in recovery; {} of {deleted} deleted flushes and fences caught",
-            grouped(tally.in_recovery),
-            deleted - missed.len() as u64
-        );
-        missed.iter().for_each(|what| println!("    not missed: {what}"));
         all += tally.all();
         score.count(&name, tally.violations == 0 && stores > 0);
         cases.push(json!({
@@ -410,11 +429,22 @@ fn library_part(arguments: &Arguments, score: &mut Score) {
             "positions_whole": tally.walked.whole,
             "states": tally.states,
             "states_in_recovery": tally.in_recovery,
-            "deleted": deleted,
-            "deleted_and_not_missed": missed,
+            "states_in_recovery_twice": tally.twice,
             "violations": tally.violations,
         }));
+        recorded.extend(outcome.recorded);
     }
     println!("library: {} crash states", grouped(all));
-    score.report.insert("library".to_owned(), json!(cases));
+    let mutants = library::mutants::run(&mut recorded, arguments.seed);
+    for mutant in &mutants {
+        let how = match &mutant.caught {
+            Some((case, broken)) => format!("{case}: {}", broken.invariant),
+            None => format!("NOT CAUGHT in {} recordings", mutant.within),
+        };
+        println!("{:84} {:>7} states  {how}", mutant.name, grouped(mutant.states));
+    }
+    let caught = mutants.iter().filter(|mutant| mutant.caught.is_some()).count();
+    println!("library: {caught} of {} deleted flushes and fences caught", mutants.len());
+    let mutants: Vec<_> = mutants.iter().map(library::mutants::Mutant::json).collect();
+    score.report.insert("library".to_owned(), json!({ "cases": cases, "mutants": mutants }));
 }

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! The plug, really pulled: the two programs that `scripts/vm-plug.sh` runs in a
-//! virtual machine whose power it cuts.
+//! virtual machine whose power it cuts; and the same with a directory, a killed
+//! process and a boot that is pretended, which is much quicker
+//! ([`kill_and_boot`]).
 //!
 //! The writer ([`write()`]) runs transactions in two lanes, a thread and two
 //! objects each, and tells the number of every one that has returned. The
@@ -14,15 +16,19 @@ use std::{
     error::Error,
     io::Write as _,
     path::Path,
+    process::{Command, Stdio},
     sync::{Mutex, PoisonError},
     thread,
+    time::Duration,
 };
 
 use nix::sys::termios::tcdrain;
 use twz::{
-    DATA_START, Durability, Field, Global, Object, ObjectId, Persist, Ptr, Rights, Space, Tx,
-    collections::HashMap,
+    DATA_START, Durability, EmbeddedPool, Field, Global, InitOptions, Object, ObjectId, Persist,
+    Ptr, Rights, Space, Tx, collections::HashMap,
 };
+
+use crate::random::Random;
 
 type Outcome<T> = Result<T, Box<dyn Error + Send + Sync>>;
 
@@ -73,7 +79,9 @@ struct World {
 impl World {
     /// After `count` transactions.
     fn of(count: u64) -> Self {
-        (1..=count).fold(Self::default(), |world, n| world.after(n))
+        // In so many, each key goes in and out as often: the map is empty again.
+        let from = (count / (2 * KEYS)).saturating_sub(1) * 2 * KEYS;
+        (from + 1..=count).fold(Self::default(), |world, n| world.after(n))
     }
 
     fn after(mut self, n: u64) -> Self {
@@ -258,4 +266,57 @@ pub fn write(pool: &Path) -> Outcome<()> {
             .collect();
         lanes.into_iter().try_for_each(|lane| lane.join().map_err(|_| "a lane panicked")?)
     })
+}
+
+/// Kills a writer so many times, and looks as after a new start of the machine.
+/// Returns how many transactions were told, and how many more were found.
+pub fn kill_and_boot(rounds: u64, seed: u64) -> Outcome<(u64, u64)> {
+    let parent = if Path::new("/dev/shm").is_dir() { "/dev/shm" } else { "." };
+    let dir = tempfile::tempdir_in(parent)?;
+    let path = dir.path().join("pool");
+    EmbeddedPool::init(&path, &InitOptions::default())?;
+    let (mut random, mut last) = (Random::named(seed, "boots"), [0; LANES as usize]);
+    let (mut told, mut saved) = (0, 0);
+    for round in 0..=rounds {
+        let me = |what: &str| -> Outcome<Command> {
+            let mut command = Command::new(std::env::current_exe()?);
+            command.arg(what).arg(&path).args(["--boot", &(round + 1).to_string()]);
+            command.stdout(Stdio::piped());
+            Ok(command)
+        };
+        let seen = me("--plug-look")?.output()?;
+        let text = String::from_utf8_lossy(&seen.stdout).into_owned();
+        if !seen.status.success() {
+            return Err(format!("round {round}: {text}").into());
+        }
+        for (lane, seen) in numbers(&text, "seen ") {
+            let last = last.get_mut(lane).ok_or("there is no such lane")?;
+            // Told, or one more that nobody heard of.
+            if seen != *last && seen != *last + 1 {
+                return Err(format!("round {round}: told {last}, and {seen} are there").into());
+            }
+            saved += seen - *last;
+            *last = seen;
+        }
+        let mut child = me("--plug-write")?.spawn()?;
+        thread::sleep(Duration::from_micros(3_000 + random.below(25_000)));
+        child.kill()?;
+        let out = child.wait_with_output()?.stdout;
+        // Half a line was not heard.
+        let whole = out.iter().rposition(|&byte| byte == b'\n').map_or(0, |at| at + 1);
+        for (lane, n) in numbers(&String::from_utf8_lossy(&out[..whole]), "told ") {
+            *last.get_mut(lane).ok_or("there is no such lane")? = n;
+            told += 1;
+        }
+    }
+    Ok((told, saved))
+}
+
+/// What lines of two numbers after a word say.
+fn numbers(text: &str, word: &str) -> Vec<(usize, u64)> {
+    let parse = |line: &str| {
+        let (lane, n) = line.strip_prefix(word)?.split_once(' ')?;
+        Some((lane.parse().ok()?, n.parse().ok()?))
+    };
+    text.lines().filter_map(parse).collect()
 }

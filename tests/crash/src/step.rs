@@ -17,6 +17,8 @@ use std::{
     ptr,
 };
 
+use twz::crash_hooks::Line;
+
 use crate::trace::{Event, Site};
 
 const PAGE: usize = 4096;
@@ -47,8 +49,10 @@ pub struct Steps {
 #[derive(Clone, Copy)]
 enum Seen {
     Store(usize, u64),
-    Flush(usize, usize),
-    Fence,
+    Flush(usize, usize, Site),
+    Fence(Site),
+    /// All that was stored is durable.
+    Synced,
     Done,
 }
 
@@ -90,12 +94,17 @@ pub fn prepare() {
     twz::crash_hooks::observe(on_flush, on_fence);
 }
 
-fn on_flush(address: usize, len: usize) {
-    note(Seen::Flush(address, len));
+fn on_flush(address: usize, len: usize, by: Line) {
+    note(Seen::Flush(address, len, Site(by)));
 }
 
-fn on_fence() {
-    note(Seen::Fence);
+fn on_fence(by: Line) {
+    note(Seen::Fence(Site(by)));
+}
+
+/// A system call has made everything durable.
+pub fn synced() {
+    note(Seen::Synced);
 }
 
 /// An operation of the run has returned.
@@ -113,8 +122,8 @@ fn note(seen: Seen) {
 }
 
 /// Runs `body`, and returns what it stored to the files below `pool`. All that
-/// it stores to must be mapped already.
-pub fn trace<R>(pool: &Path, body: impl FnOnce() -> R) -> (R, Steps) {
+/// it stores to must be mapped already; the error says what was not.
+pub fn trace<R>(pool: &Path, body: impl FnOnce() -> R) -> Result<(R, Steps), String> {
     let _turn = TURN.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
     let mappings = mappings(pool);
     let zero = (0, [0; PAGE]);
@@ -138,15 +147,21 @@ pub fn trace<R>(pool: &Path, body: impl FnOnce() -> R) -> (R, Steps) {
         known.iter().any(|k| k.start <= m.start && m.end <= k.end)
     };
     // A mapping that was made meanwhile was not watched.
-    let unseen = self::mappings(pool).iter().any(|m| !known(m));
+    let unseen = self::mappings(pool).into_iter().find(|m| !known(m));
     protect(libc::PROT_READ | libc::PROT_WRITE);
     // SAFETY: the body is over, and nothing is protected any more.
     let tracer = unsafe { (*TRACER.0.get()).take() };
     let tracer = tracer.expect("it was put there above");
-    assert!(!unseen, "the run has mapped a file: what it stored there was not seen");
     // SAFETY: the handler that was there before, put back.
     unsafe { libc::sigaction(libc::SIGSEGV, tracer.previous.as_ptr(), ptr::null_mut()) };
-    (result, steps(tracer))
+    match unseen {
+        None => Ok((result, steps(tracer))),
+        Some(m) => Err(format!(
+            "the run has mapped {} at {:#x}: what it stored there was not seen",
+            m.file.display(),
+            m.offset
+        )),
+    }
 }
 
 /// The shared, writable mappings of files below `pool`.
@@ -285,7 +300,7 @@ fn steps(tracer: Tracer) -> Steps {
                 let word = word(address).expect("it was noted when it was stored to");
                 events.push(Event::Store { word, value, site });
             }
-            Seen::Flush(address, len) => {
+            Seen::Flush(address, len, site) => {
                 // The instruction takes whole lines.
                 let (first, last) = (address & !63, (address + len).next_multiple_of(64));
                 for line in (first..last).step_by(64) {
@@ -294,7 +309,11 @@ fn steps(tracer: Tracer) -> Steps {
                     }
                 }
             }
-            Seen::Fence => events.push(Event::Fence { site }),
+            Seen::Fence(site) => events.push(Event::Fence { site }),
+            Seen::Synced => {
+                events.push(Event::Flush { first: 0, end: 512 * pages.len() as u32, site });
+                events.push(Event::Fence { site });
+            }
             Seen::Done => events.push(Event::Done),
         }
     }

@@ -131,10 +131,12 @@ impl Reader {
                 let Record { at, by, .. } = record;
                 Err(format!("the flush at {by:#x} of address {at:#x}, which is nobody knows where"))
             }
+            Kind::Locked if self.model == Model::Words => Ok(()),
+            Kind::Fence | Kind::Locked => {
+                self.fence(record.by);
+                Ok(())
+            }
             Kind::FlushLost => Ok(()),
-            Kind::Fence => Ok(self.fence(record.by)),
-            Kind::Locked if self.model == Model::Lines => Ok(self.fence(record.by)),
-            Kind::Locked => Ok(()),
             Kind::Mark => self.mark(record),
             Kind::Range => Err("a second range".to_owned()),
         }
