@@ -105,7 +105,6 @@ fn pool(pages: u64, furnish: Furnish) -> Vec<u8> {
     let geo = Geometry::load(&media).expect("a pool");
     let mut store = Store::open(media, Mode::ReadWrite).expect("the pool");
     furnish(&mut store).expect("what a case begins with");
-    drop(store);
     let is_used = |bytes: &[u8], page: u64| {
         bytes[(geo.bitmap_page * PAGE + page / 8) as usize] >> (page % 8) & 1 != 0
     };
