@@ -15,7 +15,8 @@ use twz::{
 use twz_abi::reason;
 use world::{NONE, R, RW, W, World, granted, leave, reason};
 
-/// What happens to a forked child that does something.
+/// What becomes of a forked child that does something: its signal, else 0, or 99 if it
+/// panicked.
 fn child(act: impl FnOnce()) -> i32 {
     // SAFETY: the child does what `act` does, which takes no lock of the test
     // harness, and ends.
@@ -25,14 +26,15 @@ fn child(act: impl FnOnce()) -> i32 {
         // Nobody wants its words, nor a core.
         // SAFETY: closes a descriptor that the child alone goes without.
         unsafe { libc::close(2) };
-        act();
+        // A panic would end the thread alone, and that as a success.
+        let done = std::panic::catch_unwind(std::panic::AssertUnwindSafe(act));
         // SAFETY: no preconditions.
-        unsafe { libc::_exit(0) };
+        unsafe { libc::_exit(if done.is_ok() { 0 } else { 99 }) };
     }
     let mut status = 0;
     // SAFETY: `status` is ours to be written.
     assert_eq!(unsafe { libc::waitpid(pid, &mut status, 0) }, pid);
-    if libc::WIFSIGNALED(status) { libc::WTERMSIG(status) } else { 0 }
+    if libc::WIFSIGNALED(status) { libc::WTERMSIG(status) } else { libc::WEXITSTATUS(status) }
 }
 
 #[derive(twz::Persist)]
