@@ -6,8 +6,8 @@ use std::{fs, path::Path, process::Command};
 
 use serde_json::Value;
 
-const PEERS: [&str; 8] =
-    ["pmemobj_tx", "hashbrown", "boxed", "lmdb", "redb", "sled", "sqlite", "rocksdb"];
+const PEERS: [&str; 9] =
+    ["unixkvs", "pmemobj_tx", "hashbrown", "boxed", "lmdb", "redb", "sled", "sqlite", "rocksdb"];
 /// What cannot be durable, and what cannot be opened again.
 const IN_MEMORY: [&str; 2] = ["hashbrown", "boxed"];
 
@@ -66,6 +66,6 @@ fn every_store_does_everything_it_can() {
 
     let plot = fs::read_to_string(to.path().join("kvs.svg")).unwrap();
     assert!(plot.starts_with("<svg") && plot.ends_with("</svg>\n"));
-    // Subject and four fast peers, in three panels.
-    assert_eq!(plot.matches("<polyline").count(), 5 * 3, "{plot}");
+    // Subject and five fast peers, in three panels.
+    assert_eq!(plot.matches("<polyline").count(), 6 * 3, "{plot}");
 }

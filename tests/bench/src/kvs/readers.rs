@@ -25,6 +25,7 @@ pub fn run(size: &Size) -> Result<Vec<Record>, Failed> {
     let pairs = Pairs::<8>::new(size.keys, 0);
     let all = [
         measure::<peers::twzkvs::Twzkvs<1>>(size, &pairs)?,
+        measure::<peers::unixkvs::Unixkvs<1>>(size, &pairs)?,
         measure::<peers::pmemobj_tx::PmemobjTx>(size, &pairs)?,
         measure::<peers::hashbrown::Hashbrown<8, 8>>(size, &pairs)?,
         #[cfg(have_lmdb)]

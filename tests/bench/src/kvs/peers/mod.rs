@@ -13,6 +13,7 @@ pub mod sled;
 #[cfg(have_sqlite)]
 mod sqlite;
 pub mod twzkvs;
+pub mod unixkvs;
 
 use std::rc::Rc;
 
@@ -44,13 +45,14 @@ fn peer<S: Store<K, V> + 'static, const K: usize, const V: usize>() -> Peer<K> {
 
 /// All of them, the subject first.
 pub fn all<const K: usize, const V: usize>() -> Vec<Peer<K>> {
-    // Its keys are whole words, and their number a type.
-    let subject = match K {
-        ..=8 => peer::<twzkvs::Twzkvs<1>, K, V>(),
-        _ => peer::<twzkvs::Twzkvs<2>, K, V>(),
+    // Their keys are whole words, and the number of those a type.
+    let (subject, unix) = match K {
+        ..=8 => (peer::<twzkvs::Twzkvs<1>, K, V>(), peer::<unixkvs::Unixkvs<1>, K, V>()),
+        _ => (peer::<twzkvs::Twzkvs<2>, K, V>(), peer::<unixkvs::Unixkvs<2>, K, V>()),
     };
     vec![
         subject,
+        unix,
         peer::<pmemobj_tx::PmemobjTx, K, V>(),
         peer::<hashbrown::Hashbrown<K, V>, K, V>(),
         peer::<boxed::Boxed<K, V>, K, V>(),

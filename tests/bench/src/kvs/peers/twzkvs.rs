@@ -40,7 +40,9 @@ impl<const W: usize, const K: usize, const V: usize> Store<K, V> for Twzkvs<W> {
         EmbeddedPool::init(&path, &InitOptions::default())?;
         let space = Space::open(&path)?;
         let kvs = Kvs::create(&space, &Options::default())?;
-        space.bind(NAME, kvs.id())?;
+        // Below valgrind there is no openat2(2), which names need, and nobody who
+        // opens the store again: who does finds no name, and says so.
+        let _ = space.bind(NAME, kvs.id());
         Ok(Self { kvs, space, directory: path })
     }
 
