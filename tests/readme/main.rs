@@ -36,9 +36,10 @@ fn binaries() -> PathBuf {
 #[test]
 fn the_tour_works_as_typed() {
     let work = tempfile::tempdir().unwrap();
-    let [tour] = blocks("sh").try_into().expect("the README has one tour");
+    // One about objects, and in the same shell one about rights.
+    let tours: [String; 2] = blocks("sh").try_into().expect("the README has two tours");
     let mut script = String::from("set -euo pipefail\n");
-    for line in tour.lines() {
+    for line in tours.iter().flat_map(|tour| tour.lines()) {
         // The one line that says where the build put things.
         match line.starts_with("export PATH=") {
             true => script.push_str("export PATH=$BINARIES:$PATH"),
@@ -60,6 +61,10 @@ fn the_tour_works_as_typed() {
     assert_eq!(out.matches("data outlives programs").count(), 4, "{out}");
     assert_eq!(out.matches("and so do pointers").count(), 2, "{out}");
     assert!(out.contains("Saturn"), "{out}");
+    let rights: Vec<_> = out.lines().skip_while(|line| *line != "refused").collect();
+    assert!(rights.contains(&"for few eyes"), "{out}");
+    assert!(rights.iter().any(|line| line.starts_with("allowed  r-----")), "{out}");
+    assert_eq!(rights.last(), Some(&"nothing is left"), "{out}");
 }
 
 #[test]

@@ -192,7 +192,7 @@ impl<'a> Context<'a> {
             let holds = Rights(grant.rights);
             grant.accessor == self.id
                 && holds.contains(terms.rights | Rights::DELEGATE)
-                && (!terms.rights.contains(Rights::EXEC) || terms.gate.is_within(&grant.gate))
+                && (terms.gate.is_none() || terms.gate.is_within(&grant.gate))
         };
         let links = super::why(self.pool, self.id, terms.target)?.grants;
         let named = |link: &&Link| match parent {

@@ -61,7 +61,8 @@ impl Terms {
     }
 
     /// A delegation of what `grantor` holds by `parent` to another context, signed
-    /// with the key of the grantor's owner. [`Context::accept`] puts it in place.
+    /// with the key of the grantor's owner. A gate or a time that is not said is the
+    /// parent's. [`Context::accept`] puts it in place.
     pub fn delegation(
         &self,
         grantor: &Context<'_>,
@@ -70,10 +71,18 @@ impl Terms {
         key: &KeyPair,
     ) -> Result<Grant> {
         key.must_own(grantor.pool(), grantor.id())?;
+        let said = |own: u64, parents: u64| if own == 0 { parents } else { own };
+        let runs = self.rights.contains(Rights::EXEC);
+        let terms = Self {
+            gate: if runs && self.gate.is_none() { parent.gate } else { self.gate },
+            not_before: said(self.not_before, parent.not_before),
+            expires: said(self.expires, parent.expires),
+            ..*self
+        };
         let grant = Grant {
             grantor: grantor.id(),
             parent: digest(parent),
-            ..self.unsigned(accessor, self.epoch_of(grantor.pool(), grantor.id())?)
+            ..terms.unsigned(accessor, self.epoch_of(grantor.pool(), grantor.id())?)
         };
         Ok(sign(grant, key))
     }

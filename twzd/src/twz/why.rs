@@ -74,7 +74,9 @@ fn explain(why: &json::Why, out: &mut dyn std::io::Write, style: Style) -> std::
     if why.immutable {
         line("never w", "its data never change".into())?;
     }
-    for WhyGrant { grant, chain } in &why.grants {
+    // Those of other contexts are shown where one of this comes from them.
+    let own = why.grants.iter().filter(|one| why.context.as_ref() == Some(&one.grant.context));
+    for WhyGrant { grant, chain } in own {
         line("grant", describe_grant(grant))?;
         for above in chain {
             line("", format!("  from {}", describe_grant(above)))?;
