@@ -390,11 +390,9 @@ impl fmt::Display for Error {
                 write!(f, "the late-bound name '{name}' does not resolve: {why}")
             }
             Self::Store(error) => fmt::Display::fmt(error, f),
-            Self::Io { doing, path: Some(path), error } => {
-                write!(f, "cannot {doing} {}: {}", path.display(), explain(error))
-            }
-            Self::Io { doing, path: None, error } => {
-                write!(f, "cannot {doing}: {}", explain(error))
+            Self::Io { doing, path, error } => {
+                let path = path.as_ref().map_or(String::new(), |at| format!(" {}", at.display()));
+                write!(f, "cannot {doing}{path}: {}", explain(error))
             }
         }
     }

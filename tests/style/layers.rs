@@ -3,7 +3,8 @@
 
 use crate::{Problem, enforce, lex, problem, tree::File};
 
-const EVERYTHING: &[&str] = &["twz-abi", "twz-core", "twz-derive", "twz", "twzd", "twz-tests"];
+const EVERYTHING: &[&str] =
+    &["twz-abi", "twz-core", "twz-derive", "twz", "twzd", "twz-tests", "twz-trace"];
 
 /// What each part may import of the workspace, itself included; the first
 /// folder that matches.
@@ -14,7 +15,7 @@ const LAYERS: [(&str, &[&str]); 9] = [
     ("libtwz/derive/", &["twz-derive"]),
     ("libtwz/posix/", &["twz"]),
     ("libtwz/", &["twz-abi", "twz-core", "twz-derive", "twz"]),
-    ("twzd/", &["twz"]),
+    ("twzd/", &["twz", "twzd"]),
     ("examples/", &["twz"]),
     ("tests/", EVERYTHING),
 ];

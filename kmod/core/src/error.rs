@@ -236,11 +236,7 @@ impl fmt::Display for StoreError {
                 write!(f, "object {id} is refused: its data are not those its id was made from")
             }
             Self::Epoch { id, epoch } => {
-                write!(
-                    f,
-                    "object {id} is at epoch {epoch} already: epochs only grow, up to {}",
-                    twz_abi::meta::MAX_EPOCH
-                )
+                write!(f, "object {id} is at epoch {epoch} already: epochs only grow, to 2^32 - 1")
             }
             Self::Nonce => f.write_str("this nonce gives an id with a zero half: use another"),
             Self::NoName => f.write_str("there is no such name"),

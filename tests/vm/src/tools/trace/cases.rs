@@ -38,7 +38,9 @@ const fn case(
 
 /// All of them.
 pub fn all() -> impl Iterator<Item = Case> {
-    [objects(), data(), names(), files(), faults()].into_iter().flatten()
+    [objects_that_come(), objects_that_go_or_are_copied(), data(), names(), files(), faults()]
+        .into_iter()
+        .flatten()
 }
 
 fn nothing(_: &mut Furnished<'_>) -> Result<()> {
@@ -93,7 +95,7 @@ fn seal(s: &mut Stage) {
     s.session().copy_as(id(1), create).expect("COPY");
 }
 
-fn objects() -> Vec<Case> {
+fn objects_that_come() -> Vec<Case> {
     vec![
         case("load: a pool with an object to give back", Whole, dying, NONE, &[]),
         case(
@@ -138,6 +140,11 @@ fn objects() -> Vec<Case> {
                 |s| s.session().sync(s.made.expect("it was adopted")).expect("SYNC"),
             ],
         ),
+    ]
+}
+
+fn objects_that_go_or_are_copied() -> Vec<Case> {
+    vec![
         case(
             "delete: with pages",
             Whole,
