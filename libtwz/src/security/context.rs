@@ -112,6 +112,12 @@ impl<'a> Context<'a> {
         of_kind(pool, kind::CONTEXT, &mut |id| visit(Self { pool, id }))
     }
 
+    /// The same context by way of another backend.
+    #[cfg(test)]
+    pub(super) fn in_pool<'b>(&self, pool: &'b dyn Backend) -> Context<'b> {
+        Context { pool, id: self.id }
+    }
+
     /// The context object's id.
     pub fn id(&self) -> ObjectId {
         self.id

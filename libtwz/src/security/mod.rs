@@ -49,6 +49,8 @@ mod key;
 mod made;
 pub mod secret;
 mod session;
+#[cfg(test)]
+mod tests;
 mod why;
 
 pub use context::{Context, Entry, NewContext};
