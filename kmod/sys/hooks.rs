@@ -62,6 +62,9 @@ impl<H: Heirs> Drop for Hooks<H> {
 fn find(name: &'static CStr) -> Option<*mut bindings::tracepoint> {
     struct Search(&'static CStr, Option<*mut bindings::tracepoint>);
 
+    /// # Safety
+    ///
+    /// For the kernel to call, about a tracepoint, with the search that it was given.
     unsafe extern "C" fn look(point: *mut bindings::tracepoint, search: *mut kernel::ffi::c_void) {
         // SAFETY: called below, with a search, about a tracepoint with a name.
         let (search, name) =
