@@ -118,7 +118,12 @@ impl Mapped {
 
     /// Takes the lock of the file, or gives it back.
     pub fn lock(&self, take: bool) -> io::Result<()> {
-        if take { self.file.lock() } else { self.file.unlock() }
+        let what = if take { libc::LOCK_EX } else { libc::LOCK_UN };
+        // SAFETY: no memory is involved.
+        match unsafe { libc::flock(self.file.as_raw_fd(), what) } {
+            0 => Ok(()),
+            _ => Err(io::Error::last_os_error()),
+        }
     }
 }
 
