@@ -37,6 +37,7 @@ pub const TESTS: &[Test] = tests![
     a6_a_page_that_may_be_read_is_entered_after_asking,
     a7_what_the_new_context_does_not_allow_is_gone,
     a7_large_pages_too,
+    a7_what_comes_to_be_run_is_not_in_the_way,
     a8_who_is_traced_does_not_gain_at_a_fault,
     a_switch_costs_two_faults_whatever_is_shared,
     what_both_allow_costs_nothing_after_a_switch,
@@ -356,6 +357,22 @@ fn a7_large_pages_too() {
         0
     })
     .succeed();
+}
+
+/// A page that is there without the right to run it would not be asked about.
+fn a7_what_comes_to_be_run_is_not_in_the_way() {
+    let cast = Cast::new();
+    let s = &cast.world.session;
+    let reader = context(s, cast.owner.id, Rights::ALL, 0);
+    put(s, reader, 0, &cast.owner.grant(cast.code, reader, Rights::READ, Gate::NONE));
+    inside(&cast.world, |world| {
+        let s = &world.session;
+        assert_eq!(s.attach(reader, SWITCH), Ok(()));
+        assert_eq!(s.attach(cast.program, 0), Ok(()));
+        assert!(probe::load(world.slot(CODE, GATE)).is_ok());
+        assert_eq!(s.switch(cast.program), Ok(()));
+        assert_eq!(probe::exec(world.slot(CODE, GATE)), Ok(()));
+    });
 }
 
 fn a8_who_is_traced_does_not_gain_at_a_fault() {
