@@ -4,6 +4,7 @@
 
 pub mod churn;
 pub mod fuzz;
+pub mod granted;
 pub mod guards;
 pub mod model;
 pub mod persist;

@@ -6,6 +6,7 @@ use twz_abi::{ObjectId, PAGE, Rights, ioctl as abi, meta};
 use twz_core::Identity;
 use zerocopy::IntoBytes as _;
 
+use super::granted;
 use crate::{
     errno::Errno,
     file::File,
@@ -102,6 +103,7 @@ pub fn write(_: &Options) -> bool {
         session.bind(format!("/persist/object {n}").as_bytes(), id, false).expect("BIND");
     }
     finish(session);
+    granted::write(session);
     // What this session made must not go with it: the machine ends first.
     println!("{MARKER}");
     std::thread::sleep(std::time::Duration::from_secs(600));
@@ -176,7 +178,7 @@ const TESTS: &[Test] = tests![
 
 /// Finds what [`write`] wrote.
 pub fn verify(options: &Options) -> bool {
-    ktap::run(&[&VERIFY], options)
+    ktap::run(&[&VERIFY, &granted::VERIFY], options)
 }
 
 fn every_object_has_its_bytes_by_command() {
