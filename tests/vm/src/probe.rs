@@ -109,6 +109,11 @@ extern "C" fn on_fault(signal: i32, info: *mut libc::siginfo_t, context: *mut li
     if armed == Armed::No || info.si_code <= 0 {
         // SAFETY: the default action needs nothing.
         unsafe { libc::signal(signal, libc::SIG_DFL) };
+        // An access is made again, and its signal comes again. One that was sent does not.
+        if info.si_code <= 0 {
+            // SAFETY: a process may end itself.
+            unsafe { libc::raise(signal) };
+        }
         return;
     }
     ARMED.set(Armed::No);
@@ -244,7 +249,10 @@ pub fn say(mark: Mark, value: u64) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::map::{Map, PAGE};
+    use crate::{
+        map::{Map, PAGE},
+        process::{self, Status},
+    };
 
     #[test]
     fn what_is_allowed_is_done() {
@@ -268,5 +276,16 @@ mod tests {
         let fault = load_byte(3).unwrap_err();
         assert_eq!((fault.address, fault.was_present()), (3, false));
         assert_eq!(load(map.at(0)), Ok(0), "and life goes on");
+    }
+
+    #[test]
+    fn who_is_sent_a_signal_dies_of_it() {
+        let child = process::fork(|| {
+            install();
+            // SAFETY: plain values.
+            unsafe { libc::raise(libc::SIGSEGV) };
+            0
+        });
+        assert_eq!(child.wait(), Status::Signalled(libc::SIGSEGV));
     }
 }
