@@ -5,13 +5,14 @@
 mod common;
 
 use std::{
+    cell::Cell,
     collections::HashMap,
     sync::atomic::{AtomicBool, AtomicU64, Ordering},
 };
 
 use common::{Rng, TempPool as Pool, child, kill_some};
 use twz::{
-    Durability, Error, Field, NewObject, Object, Persist, Ptr, Record, Records, Space,
+    Durability, Error, Field, NewObject, Object, Persist, Ptr, Record, Records, Space, Writer,
     collections::PtrMap,
 };
 
@@ -220,6 +221,138 @@ fn a_walk_sees_all_that_is_there_from_beginning_to_end() {
     assert!(steps > 20 && steps < 1000, "{steps} steps");
     for n in 0..500 {
         assert!(seen.contains_key(&own_key(n)), "key {n} was there all the while");
+    }
+}
+
+/// Has the map's table rebuilt, perhaps as a smaller one: keys come and go, of
+/// which no more than `slots` can.
+fn churn(store: &Store<1>, w: &Writer<'_, Map<1>>, rng: &mut Rng, slots: u64) {
+    let (map, record) = (store.index.root(), store.data.append(b"passing by").unwrap());
+    for _ in 0..slots {
+        let key = (rng.next() | 1 << 60).to_le_bytes();
+        map.insert(w, &key, record).unwrap();
+        map.remove(w, &key).unwrap();
+    }
+}
+
+/// A map of `keys`, each of which leads to itself.
+fn selves(store: &Store<1>, w: &Writer<'_, Map<1>>, keys: u64) {
+    for n in 0..keys {
+        let key = n.to_le_bytes();
+        store.index.root().insert(w, &key, store.data.append(&key).unwrap()).unwrap();
+    }
+}
+
+/// Between the two looks at the word that leads to the table, that table goes, and
+/// its memory is another's: what was made of it does not count.
+#[test]
+fn what_is_seen_in_a_table_that_has_gone_does_not_count() {
+    let pool = Pool::in_memory();
+    let space = pool.open();
+    let store = Store::<1>::new(&space);
+    let (map, w) = (store.index.root(), store.index.lock().unwrap());
+    selves(&store, &w, 30);
+    let mut rng = Rng(3);
+    let (stale, mut again) = (Cell::new(0), 0);
+    for round in 0..200 {
+        let key = (round % 30u64).to_le_bytes();
+        let calls = Cell::new(0u32);
+        let look = |ptr: &Ptr<Record>| {
+            calls.set(calls.get() + 1);
+            let bytes = || ptr.bytes().map(|seen| seen.map(<[u8]>::to_vec));
+            let is_own = || matches!(bytes(), Ok(Some(seen)) if seen == key);
+            if calls.get() == 1 {
+                // Up to a key that is kept where the table was.
+                for n in (0..40).take_while(|_| is_own()) {
+                    churn(&store, &w, &mut Rng(round << 8 | n | 1), 60);
+                    let long = (round << 8 | n | 0xff << 56).to_le_bytes().repeat(383);
+                    map.insert(&w, &long, store.data.append(b"long").unwrap()).unwrap();
+                    map.remove(&w, &long).unwrap();
+                }
+                stale.set(stale.get() + !is_own() as u32);
+            }
+            bytes()
+        };
+        assert_eq!(map.with(&key, look).unwrap().flatten().unwrap(), key);
+        again += (calls.get() > 1) as u32;
+        churn(&store, &w, &mut rng, 1 + round % 50);
+    }
+    let stale = stale.get();
+    assert!(again == 200 && stale > 100, "{again} looked again, {stale} saw another's");
+}
+
+/// The same with readers that are wherever they are when a table goes.
+#[test]
+fn readers_find_what_is_there_while_tables_come_and_go() {
+    let pool = Pool::in_memory();
+    let space = pool.open();
+    let store = Store::<1>::new(&space);
+    let w = store.index.lock().unwrap();
+    selves(&store, &w, 30);
+    let done = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        for reader in 0..3 {
+            let (pool, id, done) = (&pool, store.index.id(), &done);
+            scope.spawn(move || {
+                let space = pool.open();
+                let index = space.open_object::<Map<1>>(id).unwrap();
+                let mut rng = Rng(reader + 5);
+                while !done.load(Ordering::Relaxed) {
+                    let key = (rng.next() % 30).to_le_bytes();
+                    let seen = index.root().with(&key, Ptr::bytes).unwrap().flatten();
+                    assert_eq!(seen, Some(&key[..]));
+                }
+            });
+        }
+        let mut rng = Rng(9);
+        for round in 0..2000 {
+            churn(&store, &w, &mut rng, 40);
+            if round % 7 == 0 {
+                store.index.root().reserve(&w, 100 + rng.next() % 400).unwrap();
+            }
+        }
+        done.store(true, Ordering::Relaxed);
+    });
+}
+
+/// Keys that lie beyond the place that a walk parts at, or before it since the table
+/// was full at its end, are elsewhere in the next table.
+#[test]
+fn a_walk_parts_where_no_key_can_cross() {
+    let pool = Pool::in_memory();
+    let space = pool.open();
+    let mut rng = Rng(11);
+    for round in 0..300u64 {
+        let store = Store::<1>::new(&space);
+        let (map, w) = (store.index.root(), store.index.lock().unwrap());
+        // A full table that will grow, and a sparse one that will shrink or stay.
+        map.reserve(&w, [290, 1500, 1500][round as usize % 3]).unwrap();
+        selves(&store, &w, 290);
+        let (mut from, mut seen, mut steps) = (0, HashMap::new(), 0);
+        let change = if round % 3 == 0 { 1 + rng.next() % 5 } else { 15 + rng.next() % 15 };
+        loop {
+            let (next, found) = map.walk(from, Ptr::bytes).unwrap();
+            for (key, value) in found {
+                assert_eq!(value.unwrap().unwrap(), key);
+                *seen.entry(key).or_insert(0) += 1;
+            }
+            (from, steps) = (next, steps + 1);
+            if from == 0 {
+                break;
+            }
+            if steps == change {
+                match round % 3 {
+                    0 => map.reserve(&w, 3000).unwrap(),
+                    1 => churn(&store, &w, &mut rng, 1300),
+                    _ => {}
+                }
+            }
+        }
+        for n in 0..290u64 {
+            let times = seen.get(&n.to_le_bytes()[..]).copied().unwrap_or(0);
+            let most = if round % 3 == 2 { 1 } else { 2 };
+            assert!((1..=most).contains(&times), "round {round}: key {n} is seen {times} times");
+        }
     }
 }
 

@@ -22,6 +22,7 @@ use twz_abi::{DATA_START, PtrBits};
 
 use super::{
     CORRUPT,
+    header::killable,
     ptr_table::{BATCH, GONE, PLACE, Probe, Slot, Table, place_of, slots_of, word_of},
 };
 use crate::{
@@ -196,7 +197,7 @@ impl<T: Persist, const W: usize> PtrMap<T, W> {
         self.read(kind, |table| {
             let (slots, next) = table.batch(from << 1);
             let mut found = Vec::new();
-            for slot in slots.iter().filter(|slot| slot.is_live()) {
+            for slot in slots {
                 let seen = (table.key(slot)?, look(&slot.value));
                 if slot.is_live() {
                     found.push(seen);
@@ -222,6 +223,7 @@ impl<T: Persist, const W: usize> PtrMap<T, W> {
                     return Ok(new);
                 }
                 Some(slot) if self.used[probe.kind].load(Relaxed) < most => {
+                    killable();
                     slot.set_words(match probe.kind {
                         0 => probe.words,
                         _ => [probe.hash | change.keep(key)?; W],
@@ -321,12 +323,17 @@ impl<'a, O, T: Persist, const W: usize> Change<'a, O, T, W> {
         kind: usize,
     ) -> Result<()> {
         let map = self.map;
+        killable();
         map.busy.store(1, Release);
         if self.durable {
             self.before(slot, bits)?;
         }
+        killable();
         slot.value.put(bits)?;
-        let add = |word: &AtomicU64, by| word.store(word.load(Relaxed).wrapping_add(by), Relaxed);
+        let add = |word: &AtomicU64, by| {
+            killable();
+            word.store(word.load(Relaxed).wrapping_add(by), Relaxed)
+        };
         add(&map.len, counts.0);
         add(&map.used[kind], counts.1);
         if self.durable {
@@ -334,6 +341,7 @@ impl<'a, O, T: Persist, const W: usize> Change<'a, O, T, W> {
             self.flush(map)?;
             self.object.space().fence();
         }
+        killable();
         // If this is not there after a power cut, all is counted anew.
         map.busy.store(0, Release);
         Ok(())
@@ -395,7 +403,9 @@ impl<'a, O, T: Persist, const W: usize> Change<'a, O, T, W> {
             }
             tx.set(&map.tables[old.kind], word)
         })?;
+        killable();
         map.used[old.kind].store(live, Relaxed);
+        killable();
         map.busy.store(0, Release);
         Ok(())
     }

@@ -152,15 +152,23 @@ impl<'a, T: Persist, const W: usize> Table<'a, T, W> {
         }
     }
 
-    /// Slots from the place of a hash on, up to one that is null: it parts what has a
-    /// lower hash from what has a higher one. And where that is, as a hash.
-    pub fn batch(&self, from: u64) -> (&'a [Slot<T, W>], Option<u64>) {
+    /// Slots with keys from the place of a hash on, up to a slot that is null: it parts
+    /// what has a lower hash from what has a higher one. And where that is, as a hash;
+    /// if it is nowhere, keys come too that went round from the end of the table.
+    pub fn batch(&self, from: u64) -> (Vec<&'a Slot<T, W>>, Option<u64>) {
         let start = self.home(from);
-        let slots = self.slots.get(start..).unwrap_or_default();
-        let end = slots.iter().skip(BATCH).position(|slot| slot.value.is_null());
-        let Some(end) = end.map(|end| end + BATCH) else { return (slots, None) };
-        let next = ((start + end) as u128) << 64;
-        (&slots[..end], Some(next.div_ceil(self.slots.len() as u128) as u64))
+        let end = self.slots.iter().skip(start + BATCH).position(|slot| slot.value.is_null());
+        let end = end.map(|end| start + BATCH + end);
+        let all = || self.slots.iter().enumerate();
+        let here = all().take(end.unwrap_or(self.slots.len())).skip(start);
+        let round = all().take_while(|(_, slot)| end.is_none() && !slot.value.is_null());
+        let here = here.map(|(at, slot)| (start..at + 1, slot));
+        let round = round.map(|(at, slot)| (start.max(at + 1)..self.slots.len(), slot));
+        let own = here
+            .chain(round)
+            .filter(|(homes, slot)| slot.is_live() && homes.contains(&self.home(self.hash(slot))));
+        let next = |end| ((end as u128) << 64).div_ceil(self.slots.len() as u128) as u64;
+        (own.map(|(_, slot)| slot).collect(), end.map(next))
     }
 
     /// How many slots have a pointer, and how many are not null.

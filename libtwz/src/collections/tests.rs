@@ -8,7 +8,7 @@ use std::{
     panic::{AssertUnwindSafe, catch_unwind},
 };
 
-use crate::{Object, Persist, Space, Writer, collections, common::pool::TempPool};
+use crate::{Field, Object, Persist, Ptr, Space, Writer, collections, common::pool::TempPool};
 
 thread_local! {
     static LIFE: Cell<Option<u32>> = const { Cell::new(None) };
@@ -192,4 +192,69 @@ fn a_writer_may_die_before_everything_it_stores() {
         }
     }
     assert!(deaths > 1000, "only {deaths} deaths");
+}
+
+type Map = collections::PtrMap<Field<u64>, 1>;
+
+/// The keys that a walk shows, each of which is found.
+fn keys(map: &Map) -> Vec<Vec<u8>> {
+    let (mut from, mut all) = (0, Vec::new());
+    loop {
+        let (next, found) = map.walk(from, Ptr::is_null).unwrap();
+        all.extend(found.into_iter().map(|(key, null)| {
+            assert!(!null && map.contains_key(&key).unwrap());
+            key
+        }));
+        if next == 0 {
+            all.sort();
+            return all;
+        }
+        from = next;
+    }
+}
+
+/// A map of pointers has no log: what a writer leaves half done is a count, and the
+/// next change of whatever kind counts anew.
+#[test]
+fn the_keys_of_a_map_of_pointers_are_counted_anew_after_a_death() {
+    let pool = TempPool::new();
+    let space = pool.open();
+    let value = space.create(Field::new(7u64)).unwrap();
+    type Change = fn(&Map, &Writer<'_, Map>, &Field<u64>);
+    const NEW: [u8; 8] = [9; 8];
+    let changes: [(&str, Change); 5] = [
+        ("new", |map, w, value| assert!(map.insert(w, &NEW, value).unwrap())),
+        ("long", |map, w, value| assert!(map.insert(w, b"of no fixed length", value).unwrap())),
+        ("old", |map, w, value| assert!(!map.insert(w, &[0; 8], value).unwrap())),
+        ("remove", |map, w, _| assert!(map.remove(w, &[0; 8]).unwrap())),
+        ("reserve", |map, w, _| map.reserve(w, 1000).unwrap()),
+    ];
+    let mut deaths = 0;
+    // 48: the next key rebuilds the table.
+    for (entries, (name, change)) in [1, 20, 48].into_iter().flat_map(|n| changes.map(|c| (n, c))) {
+        for life in 0.. {
+            let object = space.create(Map::new()).unwrap();
+            let (map, w) = (object.root(), object.lock().unwrap());
+            for n in 0..entries as u64 {
+                map.insert(&w, &n.to_le_bytes(), value.root()).unwrap();
+            }
+            let before = keys(map);
+            LIFE.set(Some(life));
+            let run = AssertUnwindSafe(|| change(map, &w, value.root()));
+            let done = catch_unwind(run).is_ok();
+            LIFE.set(None);
+            let seen = keys(map);
+            let context = format!("{name} on {entries}, killed before store {life}");
+            let fewer = before.len().min(seen.len());
+            assert!(before.len().max(seen.len()) - fewer <= 1, "{context}: {seen:?}");
+            map.remove(&w, b"no such key").unwrap();
+            assert_eq!((keys(map), map.len()), (seen.clone(), seen.len() as u64), "{context}");
+            object.heap().check().unwrap();
+            if done {
+                break;
+            }
+            deaths += 1;
+        }
+    }
+    assert!(deaths > 50, "only {deaths} deaths");
 }
