@@ -40,7 +40,7 @@ check: ## format, clippy and rustdoc with warnings denied, style and layering
 	RUSTDOCFLAGS='-D warnings -A rustdoc::private_intra_doc_links' $(CARGO) doc --no-deps --document-private-items $(LIBS)
 	$(CARGO) test -p twz-tests --test style
 
-bench: ## the race against raw pointers, PMDK and other stores (ONLY=ptr|space|tx|kvs for one)
+bench: ## the race against raw pointers, PMDK and other stores (ONLY=ptr|space|tx|kvs|security for one)
 	@scripts/deps.sh build bench
 	$(CARGO) run --release -p twz-bench -- $(ONLY)
 

@@ -46,6 +46,9 @@ impl Goal {
 
 /// The goals of a record; most peers are there for comparison only.
 pub fn of(record: &Record) -> &'static [Goal] {
+    if record.bench == "security" {
+        return of_security(&record.case, &record.peer, &record.unit);
+    }
     if matches!(record.unit.as_str(), "instructions" | "lines") {
         return &[];
     }
@@ -68,6 +71,16 @@ pub fn of(record: &Record) -> &'static [Goal] {
         ("space", "pool_open_1m", "self_1k") => &[Value(1e9)],
         ("space", _, "self_1k") => &[Ratio(1.5)],
         ("kvs", case, peer) => of_store(case, peer, &record.unit),
+        _ => &[],
+    }
+}
+
+/// Those of what enforcing rights costs.
+fn of_security(case: &str, peer: &str, unit: &str) -> &'static [Goal] {
+    match (case, peer, unit) {
+        (_, "10", _) if case.starts_with("lookup/") => &[Ratio(2.0)],
+        ("verify/judge" | "verify/attach", "dalek", _) => &[Ratio(1.3)],
+        ("access", "none", "instructions") => &[Ratio(1.0)],
         _ => &[],
     }
 }
@@ -130,6 +143,14 @@ mod tests {
         assert_eq!(goals, [Ratio(1.30), SecondRatio(1.40)]);
         assert_eq!(goals[0].verdict(&record), "<= 1.30 MISSED");
         assert_eq!(goals[1].verdict(&record), "(2nd: <= 1.40 reached)");
+    }
+
+    #[test]
+    fn an_access_is_held_to_what_is_counted() {
+        assert_eq!(of_security("access", "none", "instructions"), [Ratio(1.0)]);
+        assert_eq!(of_security("access", "none", "ns"), []);
+        assert_eq!(of_security("lookup/random", "10", "ns"), [Ratio(2.0)]);
+        assert_eq!(of_security("lookup/random", "memory", "ns"), []);
     }
 
     #[test]

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! The race: `twz-bench [ptr|space|tx|kvs]`, all without an argument; `kvs --quick`
-//! shows in seconds that this one works, and measures nothing.
+//! The race: `twz-bench [ptr|space|tx|kvs|security]`, all without an argument;
+//! `kvs --quick` and `security --quick` show in seconds that these work, and measure
+//! nothing.
 //!
 //! Each bench is one module here and writes one report, `target/bench/NAME.json`
 //! ([`report`]). Subject and peers take turns ([`race`]), every answer is
@@ -16,6 +17,7 @@ mod machine;
 mod ptr;
 mod race;
 mod report;
+mod security;
 mod space;
 mod tx;
 
@@ -26,10 +28,18 @@ use error::Failed;
 /// A bench: its name on the command line, and what runs it.
 type Bench = (&'static str, fn() -> Result<Vec<report::Record>, Failed>);
 
-const BENCHES: [Bench; 4] =
-    [("ptr", ptr::run), ("space", space::run), ("tx", tx::run), ("kvs", || kvs::run(false))];
+const BENCHES: [Bench; 5] = [
+    ("ptr", ptr::run),
+    ("space", space::run),
+    ("tx", tx::run),
+    ("kvs", || kvs::run(false)),
+    ("security", || security::run(false)),
+];
 
-const USAGE: &str = "twz-bench [ptr|space|tx|kvs [--quick]]";
+/// Those that have a size at which they measure nothing.
+const QUICK: [Bench; 2] = [("kvs", || kvs::run(true)), ("security", || security::run(true))];
+
+const USAGE: &str = "twz-bench [ptr|space|tx|kvs [--quick]|security [--quick]]";
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -38,12 +48,10 @@ fn main() -> ExitCode {
         [] => machine::describe().and_then(|()| BENCHES.iter().try_for_each(run)),
         // What the instruction counter starts below valgrind.
         ["count", "kvs", case, peer] => kvs::count(case, peer),
+        ["count", "security", case, peer] => security::count(case, peer),
         ["count", case, peer] => ptr::count(case, peer),
-        ["kvs", "--quick"] => run(&("kvs", || kvs::run(true))),
-        [name] => match BENCHES.iter().find(|(known, _)| *known == name) {
-            Some(bench) => machine::describe().and_then(|()| run(bench)),
-            None => Err(Failed::new(format!("there is no bench '{name}'; {USAGE}"))),
-        },
+        [name, "--quick"] => named(&QUICK, name).and_then(run),
+        [name] => machine::describe().and_then(|()| named(&BENCHES, name)).and_then(run),
         _ => Err(Failed::new(USAGE)),
     };
     match done {
@@ -53,6 +61,11 @@ fn main() -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+fn named<'a>(benches: &'a [Bench], name: &str) -> Result<&'a Bench, Failed> {
+    let found = benches.iter().find(|(known, _)| *known == name);
+    found.ok_or_else(|| Failed::new(format!("there is no bench '{name}'; {USAGE}")))
 }
 
 fn run((name, bench): &Bench) -> Result<(), Failed> {
