@@ -201,7 +201,7 @@ impl Session {
             state.live.hold(r);
             Ok((r, record))
         })?;
-        let result = self.copy_held(r, create, immutable);
+        let result = self.copy_held(r, create, immutable, copy.epoch);
         self.release(r);
         create.id = result?;
         Ok(())
@@ -210,7 +210,13 @@ impl Session {
     /// Copies a record that is held. The id of an immutable copy covers what the
     /// data were when they were hashed; if somebody stored to them since, the
     /// copy is not what its id says, and goes again.
-    fn copy_held(&self, r: RecordNo, create: &Create, immutable: bool) -> Result<ObjectId> {
+    fn copy_held(
+        &self,
+        r: RecordNo,
+        create: &Create,
+        immutable: bool,
+        epoch: u64,
+    ) -> Result<ObjectId> {
         let content = match immutable {
             true => {
                 // What the id covers is durable before the id is.
@@ -223,7 +229,7 @@ impl Session {
         let id = identity.id().ok_or(Refusal::argument())?;
         let made = self.space.change(|state| {
             let ObjectRecord { kind, fingerprint, size, .. } = state.store.stat(r)?;
-            let new = NewObject { identity, kind, fingerprint, size, epoch: 0 };
+            let new = NewObject { identity, kind, fingerprint, size, epoch };
             let made = state.store.copy(r, id, &new)?;
             // Pages that are shared from now on must not be written through.
             if on(Guard::CowZap) {

@@ -39,6 +39,8 @@ pub struct NewObject {
     pub fingerprint: u64,
     /// Bytes of data.
     pub size: u64,
+    /// Its epoch: 0, unless it comes from elsewhere and has been through some.
+    pub epoch: u64,
 }
 
 impl Default for NewObject {
@@ -51,6 +53,7 @@ impl Default for NewObject {
             kind: meta::kind::BYTES,
             fingerprint: 0,
             size: 0,
+            epoch: 0,
         }
     }
 }

@@ -9,7 +9,7 @@ use std::{fs, path::Path};
 use common::TempPool;
 use twz::{
     Backend, EmbeddedPool, Error, Field, ImageOptions, ImagePool, InitOptions, NewObject, ObjectId,
-    Persist, Ptr, PtrSlice, Rights, Space, bundle, flags,
+    Persist, Ptr, PtrSlice, Rights, Space, bundle, flags, security::KeyPair,
 };
 
 #[derive(Persist)]
@@ -360,4 +360,29 @@ fn a_directory_with_no_room_takes_nothing_in_by_halves() {
         .output()
         .unwrap();
     assert!(child.status.success(), "{}", String::from_utf8_lossy(&child.stderr));
+}
+
+/// What was revoked here is revoked wherever it goes, and comes back so.
+#[test]
+fn an_epoch_travels() {
+    embedded_only!("it is about images and directories");
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("a");
+    EmbeddedPool::init(&path, &InitOptions::default()).unwrap();
+    let space = Space::open(&path).unwrap();
+    let key = KeyPair::generate().unwrap();
+    let owner = key.publish(space.backend()).unwrap();
+    let new = NewObject { owner, size: 100, ..NewObject::default() };
+    let id = space.backend().create(&new).unwrap();
+    space.revoke(id, 7, &key).unwrap();
+    let image = image(&dir.path().join("b"));
+    let back = directory(&dir.path().join("c"));
+    let mut bytes = Vec::new();
+    bundle::export(space.backend(), id, &mut bytes, &mut |_, _| ()).unwrap();
+    bundle::import(&image, &mut &bytes[..], &mut |_, _| ()).unwrap();
+    assert_eq!(image.stat(id).unwrap().epoch, 7);
+    bytes.clear();
+    bundle::export(&image, id, &mut bytes, &mut |_, _| ()).unwrap();
+    bundle::import(&back, &mut &bytes[..], &mut |_, _| ()).unwrap();
+    assert_eq!(back.stat(id).unwrap().epoch, 7);
 }

@@ -70,6 +70,7 @@ impl New {
             kind: if new.fingerprint == 0 { kind::BYTES } else { kind::TYPED },
             fingerprint: new.fingerprint,
             size: new.size,
+            ..NewObject::default()
         };
         Ok((made, new.root_size))
     }

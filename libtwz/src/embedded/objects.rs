@@ -18,7 +18,7 @@ use std::{
 
 use twz_abi::{
     FORMAT_VERSION, MAX_DATA, META_START, Meta, ObjectId, PAGE, Rights, TAIL_START,
-    meta::{Bounds, MAX_EPOCH, META_MAGIC, epoch_of, flags},
+    meta::{Bounds, MAX_EPOCH, META_MAGIC, epoch_of, epoch_word, flags},
 };
 use twz_core::ident::Identity;
 use zerocopy::{FromZeros as _, IntoBytes as _};
@@ -46,6 +46,7 @@ pub(super) fn meta_of(id: ObjectId, identity: &Identity, new: &NewObject, size: 
     meta.owner = identity.owner;
     meta.content = identity.content;
     meta.fingerprint = new.fingerprint;
+    meta.epoch = epoch_word(new.epoch);
     meta.checksum = meta.compute_checksum();
     meta.size = size;
     meta.bounds = Bounds { data_pages: size.div_ceil(PAGE) as u32, fot_pages: 0 }.pack();

@@ -37,7 +37,7 @@ impl ImagePool {
             kind: new.kind,
             fingerprint: new.fingerprint,
             size: new.size,
-            epoch: 0,
+            epoch: new.epoch,
         };
         self.ask("", |store| store.create(id, &new))?;
         Ok(id)
@@ -187,7 +187,8 @@ impl Backend for ImagePool {
         let (id, identity) = new.earn_id(content)?;
         // The kind and the type are those of the source: the bytes are.
         let (kind, fingerprint) = (old.kind, old.fingerprint);
-        let new = twz_core::NewObject { identity, kind, fingerprint, size: old.size, epoch: 0 };
+        let (size, epoch) = (old.size, new.epoch);
+        let new = twz_core::NewObject { identity, kind, fingerprint, size, epoch };
         store.copy(r, id, &new).map_err(&said)?;
         Ok(id)
     }

@@ -174,7 +174,7 @@ impl Backend for KernelPool {
             ..*new
         };
         let create = abi::Create { id, ..Self::create_args(&new)? };
-        let mut adopt = abi::Adopt { create, content: identity.content, epoch: 0 };
+        let mut adopt = abi::Adopt { create, content: identity.content, epoch: new.epoch };
         match self.session.ask::<{ abi::ADOPT }, _>(&mut adopt) {
             Ok(()) => Ok(id),
             Err(errno) => Err(self.refused(errno, id, Rights::NONE)),
@@ -245,7 +245,7 @@ impl Backend for KernelPool {
     }
 
     fn copy(&self, source: ObjectId, new: &NewObject) -> Result<ObjectId> {
-        let mut copy = abi::Copy { source, create: Self::create_args(new)? };
+        let mut copy = abi::Copy { source, create: Self::create_args(new)?, epoch: new.epoch };
         match self.session.ask::<{ abi::COPY }, _>(&mut copy) {
             Ok(()) => Ok(copy.create.id),
             Err(Errno::EEXIST) => Err(Error::Exists(copy.create.id)),

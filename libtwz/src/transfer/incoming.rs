@@ -10,6 +10,7 @@
 use twz_abi::{
     DATA_START, FotEntry, META_START, Meta, ObjectId, Rights,
     fot::{ENTRY_SIZE, entry_offset},
+    meta::{MAX_EPOCH, epoch_of},
 };
 use twz_core::Identity;
 use zerocopy::IntoBytes as _;
@@ -154,6 +155,7 @@ impl<'a> Scratch<'a> {
             kind: meta.kind,
             fingerprint: meta.fingerprint,
             size: meta.size,
+            epoch: epoch_of(meta.epoch).unwrap_or(MAX_EPOCH),
         };
         let made = self.pool.copy(self.id, &new)?;
         if made != meta.id {

@@ -11,14 +11,14 @@ use nix::{
 use twz_abi::{
     DATA_START, FotEntry, MAX_DATA, META_START, Meta, ObjectId, PAGE, Rights,
     fot::{self, ENTRY_SIZE, entry_offset},
-    meta::Bounds,
+    meta::{Bounds, epoch_word},
     pointer::MAX_FOT_INDEX,
 };
 use twz_core::Identity;
 use zerocopy::{FromBytes as _, FromZeros as _, IntoBytes as _};
 
 use crate::{
-    backend::Backend,
+    backend::{Backend, ObjectStat},
     error::{Error, Result},
 };
 
@@ -38,7 +38,7 @@ pub struct Source<'a> {
 impl<'a> Source<'a> {
     /// Reads and verifies the meta record.
     pub fn open(pool: &'a dyn Backend, id: ObjectId) -> Result<Self> {
-        let size = pool.stat(id)?.size;
+        let ObjectStat { size, epoch, .. } = pool.stat(id)?;
         if size > MAX_DATA {
             return Err(Error::BadSize(size));
         }
@@ -56,6 +56,8 @@ impl<'a> Source<'a> {
         (meta.size, meta.bounds) = (size, bounds.pack());
         // Who holds it here, and which log knows of it, is nothing elsewhere.
         (meta.lock, meta.log, meta.log_place) = (0, ObjectId::NULL, 0);
+        // A pool may keep it beside the object; what was revoked stays so elsewhere.
+        meta.epoch = epoch_word(epoch);
         Ok(Self { pool, meta, file: pool.open_data(id, Rights::READ).ok() })
     }
 

@@ -137,7 +137,7 @@ impl Props {
         let adopt = adoptable(session_nonce(id), 1);
         let count = (self.room.len() / 16) as u32;
         let list = abi::List { cursor: 0, ids: self.room.as_ptr() as u64, count, reserved: 0 };
-        let copy = abi::Copy { source: id, create };
+        let copy = abi::Copy { source: id, create, epoch: 0 };
         let in_copy = offset_of!(abi::Copy, create);
         vec![
             spoil_create(case(abi::CREATE, create), 0).word(

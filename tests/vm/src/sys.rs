@@ -186,7 +186,7 @@ impl Session {
 
     /// Copies an object into one that is as `create` says.
     pub fn copy_as(&self, source: ObjectId, create: abi::Create) -> Result<ObjectId> {
-        let id = self.answer(abi::COPY, abi::Copy { source, create })?.create.id;
+        let id = self.answer(abi::COPY, abi::Copy { source, create, epoch: 0 })?.create.id;
         self.created.borrow_mut().push(id);
         Ok(id)
     }

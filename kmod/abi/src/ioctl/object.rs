@@ -172,8 +172,10 @@ pub struct Copy {
     pub source: ObjectId,
     /// What the new one is to be; kind, fingerprint and size are those of the source.
     pub create: Create,
+    /// Its epoch: 0, unless it stands in for an object that comes from elsewhere.
+    pub epoch: u64,
 }
-layout!(Copy, 96, 8, { source: 0, create: 16 });
+layout!(Copy, 104, 8, { source: 0, create: 16, epoch: 96 });
 
 /// Argument of [`super::READ`] and [`super::WRITE`].
 #[derive(

@@ -178,6 +178,7 @@ fn replace(session: &Session, rng: &mut Rng, shared: &Shared, n: u64) {
             default_rights: OPEN.0,
             ..Default::default()
         },
+        epoch: 0,
     };
     // Not by the session, which would delete it at its end.
     let copied = session.call(abi::COPY, &mut create).is_ok();
