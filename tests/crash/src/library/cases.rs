@@ -4,7 +4,7 @@
 
 use twz::{
     DATA_START, Field, Global, Object, ObjectId, Persist, Ptr, Rights, Space, Tx,
-    collections::{BTreeMap, HashMap, String as Text, Vec as List},
+    collections::{BTreeMap, HashMap, PtrMap, String as Text, Vec as List},
 };
 
 use crate::step;
@@ -25,6 +25,8 @@ pub struct Root {
     tree: BTreeMap<u64, u64>,
     list: List<u64>,
     text: Text,
+    /// Of whatever leaf.
+    leaves: PtrMap<Leaf, 1>,
 }
 
 /// What they lead to.
@@ -72,6 +74,7 @@ pub fn root(n: u64) -> Root {
         tree: BTreeMap::default(),
         list: List::default(),
         text: Text::default(),
+        leaves: PtrMap::new(),
     }
 }
 
@@ -260,6 +263,16 @@ fn tree_remove(p: &Pair, key: u64) -> twz::Result<()> {
     p.a.root().tree.remove(&p.a.lock()?, &key).map(drop)
 }
 
+fn leaves_insert(p: &Pair, key: u64) -> twz::Result<()> {
+    let leaf = p.b.alloc(leaf(key))?;
+    p.b.persist_value(leaf)?;
+    p.a.root().leaves.insert(&p.a.lock()?, &key.to_le_bytes(), leaf).map(drop)
+}
+
+fn leaves_remove(p: &Pair, key: u64) -> twz::Result<()> {
+    p.a.root().leaves.remove(&p.a.lock()?, &key.to_le_bytes()).map(drop)
+}
+
 fn push(p: &Pair) -> twz::Result<()> {
     p.a.root().list.push(&p.a.lock()?, p.a.root().list.len()? * 5)
 }
@@ -357,10 +370,36 @@ pub const CASES: &[Case] = &[
         |p| (0..7).try_for_each(|_| push(p)),
         &[push, push, |p| p.a.root().list.pop(&p.a.lock()?).map(drop)],
     ),
+    case(
+        "map of pointers",
+        "leaves_insert_and_remove",
+        |p| (0..5).try_for_each(|n| leaves_insert(p, n)),
+        &[|p| leaves_insert(p, 100), |p| leaves_remove(p, 3), |p| leaves_insert(p, 4)],
+    ),
     case("text", "text_push", write_text, &[write_text]),
     case("persist", "persist_by_hand", set_both, &[set_both, persist]),
     case("persist", "sync_by_hand", set_both, &[set_both, sync]),
 ];
+
+/// The keys, and what their leaves hold.
+fn leaves(map: &PtrMap<Leaf, 1>) -> twz::Result<Vec<u64>> {
+    let both = |leaf: &Leaf| [leaf.value.get(), !leaf.inverse.get()];
+    let (mut from, mut seen) = (0, Vec::new());
+    loop {
+        let (next, found) = map.walk(from, |leaf| leaf.lea().map(both))?;
+        for (key, leaf) in found {
+            seen.push((key, leaf?));
+        }
+        if next == 0 {
+            seen.sort();
+            let words = |(key, leaf): (Vec<u8>, [u64; 2])| {
+                [u64::from_le_bytes(key.try_into().unwrap_or_default()), leaf[0], leaf[1]]
+            };
+            return Ok(seen.into_iter().flat_map(words).collect());
+        }
+        from = next;
+    }
+}
 
 /// What the objects show; what is half there is an error.
 pub fn view(p: &Pair) -> Result<Vec<u64>, String> {
@@ -396,6 +435,7 @@ pub fn view(p: &Pair) -> Result<Vec<u64>, String> {
                 seen.extend([key, value]);
             }
         }
+        seen.extend(leaves(&root.leaves).map_err(say)?);
         seen.extend(root.list.to_vec().map_err(say)?);
         seen.extend(root.text.get().map_err(say)?.bytes().map(u64::from));
     }
