@@ -244,6 +244,31 @@ fn g5_nobody_signs_for_no_owner() {
 }
 
 #[test]
+fn g5_each_owner_signs_for_its_own() {
+    let mut s = stage();
+    let other = s.world.owner(2);
+    let orphan = s.world.object(ObjectId::NULL, Rights::NONE);
+    let mut context = Context::open(s.web);
+    // One after the other in every order, whichever way they are sorted.
+    for i in 0..8 {
+        for (owner, target) in [(&s.owner, s.secret), (&other, s.secret), (&s.owner, orphan)] {
+            let grant = Grant { expires: 1000 + i, ..capability(target, s.web, R) };
+            context = context.grant(&owner.sign(grant));
+        }
+    }
+    let held = context.load(&s.world).unwrap();
+    for link in &held.links {
+        let wanted = if link.place() % 3 == 0 { None } else { Some(Flaw::Signature) };
+        assert_eq!(link.flaw(), wanted, "record {}", link.place());
+    }
+    // And who comes second has its own key, not the first one's.
+    let its_own = s.world.object(other.id, Rights::NONE);
+    let both = Context::open(s.web).grant(&s.owner.sign(s.capability(R)));
+    let both = both.grant(&other.sign(capability(its_own, s.web, R))).load(&s.world).unwrap();
+    assert!(both.links.iter().all(|link| link.flaw().is_none()));
+}
+
+#[test]
 fn g5_weak_keys_sign_nothing() {
     let mut s = stage();
     // The neutral element: with it, one signature is good for every message.

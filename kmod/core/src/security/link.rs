@@ -9,7 +9,7 @@
 use sha2::{Digest as _, Sha256};
 use twz_abi::{
     meta,
-    security::{ContextHeader, Grant, Policy, Record, MAX_CHAIN, MAX_RECORDS, RECORD},
+    security::{ContextHeader, Grant, Policy, PublicKey, Record, MAX_CHAIN, MAX_RECORDS, RECORD},
     FormatError, ObjectId, Rights,
 };
 use zerocopy::{FromBytes as _, IntoBytes as _};
@@ -205,6 +205,7 @@ pub fn judge(
     facts: &impl Facts,
     verifier: &impl Verifier,
 ) -> Result<(), Spoiled> {
+    let mut signer = None;
     for at in 0..links.len() {
         if !facts.go_on() {
             return Err(Spoiled::Interrupted);
@@ -218,7 +219,7 @@ pub fn judge(
             false => None,
         };
         let of = parent.and_then(|i| links.get(i)).and_then(|l| grant_at(records, l));
-        let flaw = look(&grant, of.as_ref(), known, facts, verifier).err();
+        let flaw = look(&grant, of.as_ref(), known, &mut signer, facts, verifier).err();
         if let Some(link) = links.get_mut(at) {
             link.flaw = flaw;
             // Whoever it comes from, these bytes are signed.
@@ -229,11 +230,14 @@ pub fn judge(
     Ok(())
 }
 
-/// What is true of a grant whatever the time: G1, G3 to G5, D1 to D5.
+/// What is true of a grant whatever the time: G1, G3 to G5, D1 to D5. `signer` is whose
+/// key was found last: most contexts hold what few owners have granted, and an id
+/// covers its key, so that it is not looked for again.
 fn look(
     grant: &Grant,
     parent: Option<&Grant>,
     known: bool,
+    signer: &mut Option<(ObjectId, PublicKey)>,
     facts: &impl Facts,
     verifier: &impl Verifier,
 ) -> Result<(), Flaw> {
@@ -246,10 +250,14 @@ fn look(
             facts.object(grant.grantor).ok_or(Flaw::Key)?.identity.owner
         }
     };
-    let key = key(facts, owner).map_err(|why| match why {
-        NoKey::NoOwner => Flaw::Signature,
-        NoKey::NotAKey => Flaw::Key,
-    })?;
+    let key = match *signer {
+        Some((id, key)) if id == owner => key,
+        _ => key(facts, owner).map_err(|why| match why {
+            NoKey::NoOwner => Flaw::Signature,
+            NoKey::NotAKey => Flaw::Key,
+        })?,
+    };
+    *signer = Some((owner, key));
     match known || verifier.verify(&key, &grant.message(), &grant.signature) {
         true => Ok(()),
         false => Err(Flaw::Signature),
