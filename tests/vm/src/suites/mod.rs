@@ -18,8 +18,8 @@ pub mod sandbox;
 pub mod session;
 pub mod unbind;
 pub mod views;
-pub mod withdraw;
 pub mod wait;
+pub mod withdraw;
 
 use crate::ktap::{Suite, Test};
 
