@@ -13,7 +13,8 @@ trap 'rm -rf "$work"' EXIT
 # Those of the library and of processes, stripped: they are unpacked into memory.
 cargo=("${CARGO:-cargo}" test --release --no-run --message-format=json-render-diagnostics -p twz -p twz-tests)
 "${cargo[@]}" --lib --test bundle --test collections --test fork --test fot --test graph --test heap \
-    --test persist --test space --test tx --test wait --test processes 2>"$work/errors" >"$work/built" || {
+    --test persist --test ptr_map --test record --test space --test tx --test wait --test processes \
+    2>"$work/errors" >"$work/built" || {
     cat "$work/errors" && exit 1
 }
 add=()
