@@ -64,6 +64,11 @@ impl Drop for Ticking {
     }
 }
 
+/// What the kernel calls when it is time.
+///
+/// # Safety
+///
+/// The work is the one that was initialised with it. It is not looked at.
 unsafe extern "C" fn run<T: Tick>(_work: *mut bindings::work_struct) {
     if T::tick() {
         tick_soon();
