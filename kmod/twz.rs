@@ -84,6 +84,12 @@ impl kernel::Module for Twz {
             "serving {pages} pages on {path:?}{}\n",
             if read_only { ", read-only" } else { "" }
         );
-        Ok(Self { _device: device, _files: files, _hooks: hooks, _ticking: ticking, _space: serving })
+        Ok(Self {
+            _device: device,
+            _files: files,
+            _hooks: hooks,
+            _ticking: ticking,
+            _space: serving,
+        })
     }
 }

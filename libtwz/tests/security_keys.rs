@@ -132,7 +132,8 @@ fn said(context: &Context<'_>) -> (Vec<[u8; 32]>, Vec<(ObjectId, u32)>) {
     let masks = context.masks().unwrap();
     let mut masks: Vec<_> =
         masks.iter().map(|entry| (entry.record.target, entry.record.rights)).collect();
-    (grants.sort(), masks.sort());
+    grants.sort();
+    masks.sort();
     (grants, masks)
 }
 
@@ -175,7 +176,8 @@ fn a_context_says_what_was_said_whatever_the_order() {
             _ => {}
         }
         let (mut g, mut m): (Vec<_>, _) = (grants.iter().map(digest).collect(), masks.clone());
-        (g.sort(), m.sort());
+        g.sort();
+        m.sort();
         assert_eq!(said(&context), (g, m), "round {round}");
     }
 }
@@ -213,7 +215,7 @@ fn a_killed_change_leaves_a_whole_context() {
                 true => drop(context.remove(&digest(&grant)).unwrap()),
                 false => drop(context.add(&grant).unwrap()),
             }
-            if rng.next() % 4 == 0 {
+            if rng.next().is_multiple_of(4) {
                 context.compact().unwrap();
             }
         }

@@ -25,12 +25,15 @@ struct Known {
 }
 
 /// What the model knows at all.
+/// A context: its mask, its grants, its masks for single objects.
+type Held = (Rights, Vec<Hash>, HashMap<ObjectId, Rights>);
+
 #[derive(Default)]
 struct Model {
     grants: HashMap<Hash, Known>,
     epochs: HashMap<ObjectId, u64>,
     defaults: HashMap<ObjectId, Rights>,
-    contexts: HashMap<ObjectId, (Rights, Vec<Hash>, HashMap<ObjectId, Rights>)>,
+    contexts: HashMap<ObjectId, Held>,
 }
 
 impl Model {

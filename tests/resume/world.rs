@@ -139,8 +139,10 @@ impl Daemon<'_> {
         self.child.wait().unwrap();
     }
 
-    /// Tells it to stop, and waits until it has; whether it says that all is well.
+    /// Tells it to stop, once it listens, and waits until it has; whether it says that
+    /// all is well.
     pub fn stop(mut self) -> bool {
+        until(|| self.listens(), || "twzd never came to wait for signals".into());
         self.signal(Signal::SIGTERM);
         self.child.wait().unwrap().success()
     }
@@ -156,6 +158,15 @@ impl Daemon<'_> {
             || format!("twzd --once goes on: {}", self.world.read("log")),
         );
         ended.unwrap().success()
+    }
+
+    /// Whether signals no longer end it: it blocks them first of all, to read them.
+    fn listens(&self) -> bool {
+        let status = fs::read_to_string(format!("/proc/{}/status", self.child.id()));
+        let status = status.unwrap_or_default();
+        let blocked = status.lines().find_map(|line| line.strip_prefix("SigBlk:"));
+        let blocked = blocked.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok());
+        blocked.is_some_and(|mask| mask >> (Signal::SIGTERM as u32 - 1) & 1 == 1)
     }
 
     pub fn signal(&self, signal: Signal) {

@@ -83,7 +83,8 @@ fn a_state_counts_where_it_belongs_only() {
 #[test]
 fn lies_with_a_good_checksum_are_refused() {
     assert_eq!(changed(|_| ()), Ok(()));
-    let lies: [(&str, fn(&mut ThreadState)); 17] = [
+    type Lie = (&'static str, fn(&mut ThreadState));
+    let lies: [Lie; 17] = [
         ("sequence", |s| s.sequence = 0),
         ("version", |s| s.version = 2),
         ("no version", |s| s.version = 0),

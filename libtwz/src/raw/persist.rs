@@ -250,7 +250,10 @@ pub mod hooks {
     /// Where a flush or a fence is asked for.
     pub type Line = &'static Location<'static>;
 
-    static OBSERVER: OnceLock<(fn(usize, usize, Line), fn(Line))> = OnceLock::new();
+    /// What is called for a flush: the address, how many bytes, and by whom.
+    type OnFlush = fn(usize, usize, Line);
+
+    static OBSERVER: OnceLock<(OnFlush, fn(Line))> = OnceLock::new();
     static BOOT: AtomicU64 = AtomicU64::new(0);
 
     /// Has these called for every flush and every fence of this process from now

@@ -82,13 +82,16 @@ impl Backend for Cut<'_> {
     }
 }
 
+type Said = (Vec<[u8; 32]>, Vec<(ObjectId, u32)>);
+
 /// What a context says: grants and masks, sorted; `None` if it is not whole.
-fn said(context: &Context<'_>) -> Option<(Vec<[u8; 32]>, Vec<(ObjectId, u32)>)> {
+fn said(context: &Context<'_>) -> Option<Said> {
     let mut grants: Vec<_> =
         context.grants().ok()?.iter().map(|entry| digest(&entry.record)).collect();
     let masks = context.masks().ok()?;
     let mut masks: Vec<_> = masks.iter().map(|e| (e.record.target, e.record.rights)).collect();
-    (grants.sort(), masks.sort());
+    grants.sort();
+    masks.sort();
     Some((grants, masks))
 }
 

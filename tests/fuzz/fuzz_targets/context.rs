@@ -39,7 +39,7 @@ impl Facts for Everything {
             identity.flags = twz_abi::meta::flags::IMMUTABLE;
             identity.content = hash.finish();
         }
-        (id.lo % 7 != 0).then_some(Object { id, identity, epoch: id.hi % 3 })
+        (!id.lo.is_multiple_of(7)).then_some(Object { id, identity, epoch: id.hi % 3 })
     }
 
     fn key(&self, _: ObjectId) -> Option<[u8; 64]> {
@@ -52,7 +52,7 @@ struct Even;
 
 impl Verifier for Even {
     fn verify(&self, _: &PublicKey, _: &[u8], signature: &Signature) -> bool {
-        signature[0] % 2 == 0
+        signature[0].is_multiple_of(2)
     }
 }
 
@@ -112,7 +112,9 @@ fn link_header(old: &Bytes) -> Bytes {
 /// The most that a record can grant on its target.
 fn most(records: &[Bytes], target: ObjectId) -> Rights {
     records.iter().fold(Rights::NONE, |all, record| match Record::parse(record) {
-        Ok(Record::Grant(grant)) if grant.target == target && grant.signature[0] % 2 == 0 => {
+        Ok(Record::Grant(grant))
+            if grant.target == target && grant.signature[0].is_multiple_of(2) =>
+        {
             all.or(Rights(grant.rights))
         }
         _ => all,

@@ -2,7 +2,7 @@
 //! Stage one: what is true of a context as long as its bytes stay the same.
 //!
 //! [`read`] refuses what is no context and sorts its records by content, so that
-//! a delegation finds the grant it comes from. [`Loaded::judge`] then looks at every grant
+//! a delegation finds the grant it comes from. [`judge`] then looks at every grant
 //! by itself and beside its parent. What was verified in an earlier load is not
 //! verified again. [`super::rules`] goes on with the result.
 
