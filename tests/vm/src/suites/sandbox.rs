@@ -403,9 +403,17 @@ fn counter(name: &str) -> u64 {
     line.and_then(|n| n.parse().ok()).expect("a counter")
 }
 
+/// Touches the stack as deep as anything here goes: a child of fork has to find its own
+/// pages anew, and those faults are not meant.
+#[inline(never)]
+fn touch_stack() {
+    std::hint::black_box([1u8; 256 << 10]);
+}
+
 /// Faults of this thread, and switches, during something.
 fn counted(act: impl FnOnce()) -> (u64, u64) {
     let switches = counter("switches");
+    touch_stack();
     let faults = probe::minor_faults();
     act();
     let faults = probe::minor_faults() - faults;
