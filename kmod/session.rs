@@ -32,8 +32,8 @@ pub(crate) struct Session {
 impl sys::Device for Session {
     fn open() -> Result<Pin<KBox<Self>>, Error> {
         let space = sys::space().ok_or(ENODEV)?;
-        let default = space.state.read().contexts.default_hold();
-        let member = space.members.join(default).map_err(|refusal| refusal.errno)?;
+        let member =
+            space.members.join(space.beginning.clone()).map_err(|refusal| refusal.errno)?;
         sys::tick_soon();
         let session =
             Self { space, member, greeted: AtomicBool::new(false), view: AtomicU32::new(0) };

@@ -24,7 +24,7 @@ use crate::{
     live::Live,
     member::Members,
     refusals::Refusals,
-    secctx::{ContextNo, Contexts},
+    secctx::{ContextNo, Contexts, Hold},
     stats::{Counters, Event},
     sys::{self, Frame, KernelPage, Pmem, RwSem, Tick},
     turn::Turns,
@@ -51,6 +51,9 @@ pub(crate) struct Space {
     /// Who acts in which context.
     #[pin]
     pub members: Members,
+    /// Where everybody begins. Here and not behind the lock, since a view's session is
+    /// opened with the lock held, and who waits to write would be between.
+    pub beginning: Hold,
     #[pin]
     pub refusals: Refusals,
     pub counters: Counters,
@@ -94,12 +97,14 @@ impl Space {
         store.start().map_err(said)?;
         let geometry = store.geometry();
         let (pool_id, pages) = (geometry.pool_id, geometry.pages);
+        let contexts = Contexts::new()?;
+        let beginning = contexts.default_hold();
         let state = State {
             live: Live::new(geometry.records)?,
             store,
             views: Views::new(),
             inodes: Inodes::new(),
-            contexts: Contexts::new()?,
+            contexts,
             read_only,
             dead: false,
         };
@@ -111,6 +116,7 @@ impl Space {
             sleepers <- Sleepers::new(),
             turns <- Turns::new(),
             members <- Members::new(),
+            beginning,
             refusals <- refusals,
             counters: Counters::new(),
             control,

@@ -83,7 +83,7 @@ pub(crate) fn tick_soon() {
         unsafe {
             bindings::queue_delayed_work_on(
                 bindings::wq_misc_consts_WORK_CPU_UNBOUND as _,
-                bindings::system_wq,
+                bindings::system_dfl_wq,
                 WORK.0.get().cast(),
                 bindings::CONFIG_HZ as usize / 2,
             )
