@@ -23,6 +23,14 @@ pub struct Twzkvs<const W: usize> {
 }
 
 impl<const W: usize> Twzkvs<W> {
+    /// The pool in a directory, where nothing is to survive a power cut unless it is
+    /// said: the space would choose that by itself, as flushing is forced here.
+    fn space(path: &Path) -> Result<Space, Failed> {
+        let space = Space::open(path)?;
+        space.set_durability(Durability::Process);
+        Ok(space)
+    }
+
     fn put<const K: usize, const V: usize>(
         &self,
         mut pairs: impl Iterator<Item = ([u8; K], [u8; V])>,
@@ -38,7 +46,7 @@ impl<const W: usize, const K: usize, const V: usize> Store<K, V> for Twzkvs<W> {
     fn create(directory: &Path, _: usize) -> Result<Self, Failed> {
         let path = directory.join("pool");
         EmbeddedPool::init(&path, &InitOptions::default())?;
-        let space = Space::open(&path)?;
+        let space = Self::space(&path)?;
         let kvs = Kvs::create(&space, &Options::default())?;
         // Below valgrind there is no openat2(2), which names need, and nobody who
         // opens the store again: who does finds no name, and says so.
@@ -48,7 +56,7 @@ impl<const W: usize, const K: usize, const V: usize> Store<K, V> for Twzkvs<W> {
 
     fn open(directory: &Path) -> Result<Self, Failed> {
         let path = directory.join("pool");
-        let space = Space::open(&path)?;
+        let space = Self::space(&path)?;
         let kvs = Kvs::open(&space, space.resolve(NAME)?)?;
         Ok(Self { kvs, space, directory: path })
     }
