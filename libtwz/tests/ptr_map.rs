@@ -186,6 +186,31 @@ fn readers_find_what_is_there_while_it_is_rebuilt() {
     assert!(reads.load(Ordering::Relaxed) > 1000);
 }
 
+/// A search ends at a free slot, which may be another key's a moment later. Each key
+/// here takes one of the few that a table of the smallest size has.
+#[test]
+fn a_key_that_is_not_there_is_never_found_as_another() {
+    let pool = Pool::in_memory();
+    let store = Store::<1>::new(&pool.open());
+    let done = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            while !done.load(Ordering::Relaxed) {
+                for n in 0..16 {
+                    assert_eq!(store.get(format!("absent{n:02}").as_bytes()), None);
+                }
+            }
+        });
+        let value = store.data.append(b"of another key").unwrap();
+        let writer = store.index.lock().unwrap();
+        for n in 0..400_000u64 {
+            store.index.root().insert(&writer, &n.to_le_bytes(), value).unwrap();
+            store.index.root().remove(&writer, &n.to_le_bytes()).unwrap();
+        }
+        done.store(true, Ordering::Relaxed);
+    });
+}
+
 #[test]
 fn a_walk_sees_all_that_is_there_from_beginning_to_end() {
     let pool = Pool::in_memory();

@@ -23,7 +23,7 @@ use twz_abi::{DATA_START, PtrBits};
 use super::{
     CORRUPT,
     header::killable,
-    ptr_table::{BATCH, GONE, PLACE, Probe, Slot, Table, place_of, slots_of, word_of},
+    ptr_table::{BATCH, Found, GONE, PLACE, Probe, Slot, Table, place_of, slots_of, word_of},
 };
 use crate::{
     Field, Object, Persist, Ptr, Writer,
@@ -37,7 +37,7 @@ use crate::{
 const ROUNDS: u32 = 1 << 20;
 
 /// Keys, and what was made of the pointer of each.
-type Found<R> = Vec<(Vec<u8>, R)>;
+type Rows<R> = Vec<(Vec<u8>, R)>;
 
 /// Pointers by key, which may be any bytes; those of `8 * W` bytes are the fast
 /// ones. See [`crate::collections`], with two differences: in a transaction it
@@ -166,7 +166,7 @@ impl<T: Persist, const W: usize> PtrMap<T, W> {
     ) -> Result<Option<R>> {
         let probe = self.probe(key);
         self.read(probe.kind, |table| match table.find(&probe) {
-            Some(slot) if slot.is_live() => match look(&slot.value) {
+            Some(Found::Its(slot)) if slot.is_live() => match look(&slot.value) {
                 // Removed since.
                 Err(_) if !slot.is_live() => Ok(None),
                 seen => seen.map(Some),
@@ -192,7 +192,7 @@ impl<T: Persist, const W: usize> PtrMap<T, W> {
         &'a self,
         from: u64,
         look: impl Fn(&'a Ptr<T>) -> R,
-    ) -> Result<(u64, Found<R>)> {
+    ) -> Result<(u64, Rows<R>)> {
         let kind = (from >> 63) as usize;
         self.read(kind, |table| {
             let (slots, next) = table.batch(from << 1);
@@ -217,12 +217,12 @@ impl<T: Persist, const W: usize> PtrMap<T, W> {
             let table = self.table(probe.kind, self.tables[probe.kind].get())?;
             let most = table.slots.len() as u64 / 4 * 3;
             match table.find(&probe) {
-                Some(slot) if !slot.value.is_null() => {
+                Some(Found::Its(slot)) => {
                     let new = !slot.is_live();
                     change.point(slot, bits_for(slot, address(value))?, (new as u64, 0), 0)?;
                     return Ok(new);
                 }
-                Some(slot) if self.used[probe.kind].load(Relaxed) < most => {
+                Some(Found::Free(slot)) if self.used[probe.kind].load(Relaxed) < most => {
                     killable();
                     slot.set_words(match probe.kind {
                         0 => probe.words,
@@ -242,7 +242,7 @@ impl<T: Persist, const W: usize> PtrMap<T, W> {
         let change = Change::begin(self, writer)?;
         let probe = self.probe(key);
         match self.table(probe.kind, self.tables[probe.kind].get())?.find(&probe) {
-            Some(slot) if slot.is_live() => {
+            Some(Found::Its(slot)) if slot.is_live() => {
                 change.point(slot, GONE, (u64::MAX, 0), 0)?;
                 Ok(true)
             }
@@ -391,7 +391,9 @@ impl<'a, O, T: Persist, const W: usize> Change<'a, O, T, W> {
             new.slots.iter().try_for_each(|slot| slot.value.clear())?;
             for slot in old.slots.iter().filter(|slot| !slot.value.is_null()) {
                 if slot.is_live() {
-                    let to = new.from(old.hash(slot), |to| to.value.is_null()).ok_or(CORRUPT)?;
+                    let to = new
+                        .from(old.hash(slot), |to| to.value.is_null().then_some(to))
+                        .ok_or(CORRUPT)?;
                     to.set_words(slot.words());
                     to.value.put(slot.value.bits())?;
                 } else if old.kind == 1 {

@@ -67,6 +67,15 @@ pub struct Probe<'k, const W: usize> {
     pub words: [u64; W],
 }
 
+/// The slot that the search for a key ends at.
+pub enum Found<'a, T, const W: usize> {
+    /// The key's own. Only this one a reader may look at: a free one may be another
+    /// key's by then.
+    Its(&'a Slot<T, W>),
+    /// The key has none, and can have this one.
+    Free(&'a Slot<T, W>),
+}
+
 /// A table, as the word says that leads to it.
 pub struct Table<'a, T, const W: usize> {
     pub map: &'a PtrMap<T, W>,
@@ -97,31 +106,37 @@ impl<'a, T: Persist, const W: usize> Table<'a, T, W> {
         ((hash as u128 * self.slots.len() as u128) >> 64) as usize
     }
 
-    /// The first slot from there on for which `is` says so.
+    /// What `look` makes of the first slot from there on of which it makes something.
     #[inline(always)]
-    pub fn from(&self, hash: u64, is: impl Fn(&Slot<T, W>) -> bool) -> Option<&'a Slot<T, W>> {
+    pub fn from<R>(&self, hash: u64, look: impl Fn(&'a Slot<T, W>) -> Option<R>) -> Option<R> {
         let (before, after) = self.slots.split_at(self.home(hash));
-        after.iter().find(|slot| is(slot)).or_else(|| before.iter().find(|slot| is(slot)))
+        after.iter().find_map(&look).or_else(|| before.iter().find_map(&look))
     }
 
-    /// The slot with a key, or the one to put it in.
+    /// Where a key is, or where to put it; nowhere if the table is full.
     #[inline(always)]
-    pub fn find(&self, probe: &Probe<'_, W>) -> Option<&'a Slot<T, W>> {
+    pub fn find(&self, probe: &Probe<'_, W>) -> Option<Found<'a, T, W>> {
         match self.kind {
-            0 => self.from(probe.hash, |slot| {
-                slot.value.bits().0 == 0
-                    || (0..W).all(|i| slot.key[i].load(Relaxed) == probe.words[i])
+            0 => self.from(probe.hash, |slot| match slot.value.bits().0 {
+                0 => Some(Found::Free(slot)),
+                _ => (0..W)
+                    .all(|i| slot.key[i].load(Relaxed) == probe.words[i])
+                    .then_some(Found::Its(slot)),
             }),
             _ => self.find_long(probe),
         }
     }
 
     #[inline(never)]
-    pub fn find_long(&self, probe: &Probe<'_, W>) -> Option<&'a Slot<T, W>> {
-        self.from(probe.hash, |slot| {
-            let word = slot.key.first().map_or(0, |word| word.load(Relaxed));
-            slot.value.bits().0 == 0
-                || word & !PLACE == probe.hash && self.long(word).is_ok_and(|key| key == probe.key)
+    pub fn find_long(&self, probe: &Probe<'_, W>) -> Option<Found<'a, T, W>> {
+        self.from(probe.hash, |slot| match slot.value.bits().0 {
+            0 => Some(Found::Free(slot)),
+            _ => {
+                let word = slot.key.first().map_or(0, |word| word.load(Relaxed));
+                let same = word & !PLACE == probe.hash
+                    && self.long(word).is_ok_and(|key| key == probe.key);
+                same.then_some(Found::Its(slot))
+            }
         })
     }
 
