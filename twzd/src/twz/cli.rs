@@ -19,6 +19,7 @@ use crate::{
     graph::GraphArgs,
     key::KeyCommand,
     ls::{InfoArgs, LsArgs},
+    mount::{MountArgs, UmountArgs},
     name::NameCommand,
     new::NewArgs,
     pool::PoolCommand,
@@ -117,6 +118,8 @@ pub enum Command {
     Graph(GraphArgs),
     Export(ExportArgs),
     Import(ImportArgs),
+    Mount(MountArgs),
+    Umount(UmountArgs),
     /// Make and list the keys that own objects
     #[command(subcommand, after_help = "EXAMPLES\n  twz key ls")]
     Key(KeyCommand),
@@ -161,6 +164,8 @@ impl Command {
             Self::Graph(args) => args.run(session),
             Self::Export(args) => args.run(session),
             Self::Import(args) => args.run(session),
+            Self::Mount(args) => args.run(session),
+            Self::Umount(args) => args.run(session),
             Self::Key(command) => command.run(session),
             Self::Ctx(command) => command.run(session),
             Self::Cap(command) => command.run(session),

@@ -134,6 +134,22 @@ pub struct Data {
     pub data: String,
 }
 
+/// `mount`.
+#[derive(Serialize)]
+pub struct Mounted {
+    pub pool: String,
+    pub dir: String,
+    /// The process that serves it.
+    pub pid: u32,
+}
+
+/// `umount`.
+#[derive(Serialize)]
+pub struct Unmounted {
+    pub pool: String,
+    pub dir: String,
+}
+
 /// `write`, `resize`.
 #[derive(Serialize)]
 pub struct Written {

@@ -15,11 +15,14 @@ mod data;
 mod exit;
 mod find;
 mod fot;
+#[path = "../mount/mod.rs"]
+mod fuse;
 mod grant;
 mod graph;
 mod json;
 mod key;
 mod ls;
+mod mount;
 mod name;
 mod new;
 mod object;

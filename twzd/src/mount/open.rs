@@ -1,0 +1,380 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! What is open, and what is done to it: files, listings of directories, attributes,
+//! durability. Who may open what is the pool's to say, besides the mode: an object
+//! that the daemon may not read is EACCES for all.
+
+use std::{fs::File, sync::Arc};
+
+use fuser::{BackingId, Errno, FileAttr, FileType};
+use twz::{Binding, Error, MAX_DATA, NewObject, ObjectId, Rights, flags};
+
+use super::{
+    Fs, HIDDEN, PROCESSES,
+    attr::{kind, now},
+    content::Content,
+    errno,
+    nodes::{Object, ROOT},
+};
+
+type Answer<T> = Result<T, Errno>;
+
+/// What is in a directory, as it was when it was opened: a name, its inode and type.
+pub type Listing = Arc<Vec<(String, u64, FileType)>>;
+
+/// Changes of attributes.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Change {
+    pub mode: Option<u32>,
+    pub uid: Option<u32>,
+    pub gid: Option<u32>,
+    pub size: Option<u64>,
+    pub atime: Option<i64>,
+    pub mtime: Option<i64>,
+    pub ctime: Option<i64>,
+    /// Who asks is not allowed to keep set-user-id on what changes.
+    pub drop_privileges: bool,
+}
+
+/// How much room there is, in blocks of 4096 bytes.
+pub struct Room {
+    pub blocks: u64,
+    pub free: u64,
+    pub files: u64,
+}
+
+impl Fs {
+    fn object(&self, ino: u64) -> Answer<&Object> {
+        match self.nodes.dir(ino) {
+            Some(_) => Err(Errno::EISDIR),
+            None => self.nodes.object(ino).ok_or(Errno::ENOENT),
+        }
+    }
+
+    /// Opens a file once more.
+    pub fn open(&mut self, ino: u64, flags: i32) -> Answer<Option<Arc<File>>> {
+        let write = flags & libc::O_ACCMODE != libc::O_RDONLY;
+        if write && self.read_only {
+            return Err(Errno::EROFS);
+        }
+        let object = self.object(ino)?;
+        let (id, mut file, mut writable) = (object.id, object.file.clone(), object.writable);
+        if file.is_none() || write && !writable {
+            (file, writable) = self.open_data(id, write)?;
+        }
+        if let Some(object) = self.nodes.object_mut(ino) {
+            object.opens += 1;
+            (object.file, object.writable) = (file.clone(), writable);
+        }
+        Ok(file)
+    }
+
+    /// The data of an object, for writing too if that is allowed, or asked for.
+    fn open_data(&self, id: ObjectId, write: bool) -> Answer<(Option<Arc<File>>, bool)> {
+        let both = Rights(Rights::READ.0 | Rights::WRITE.0);
+        let opened = match self.read_only {
+            true => Err(Error::ReadOnly),
+            false => self.pool.open_data(id, both),
+        };
+        match opened {
+            Ok(fd) => Ok((Some(Arc::new(fd.into())), true)),
+            Err(Error::Unsupported(_)) => self.of_image(id, write),
+            Err(error) if write => Err(errno(error)),
+            Err(_) => match self.pool.open_data(id, Rights::READ) {
+                Ok(fd) => Ok((Some(Arc::new(fd.into())), false)),
+                Err(Error::Unsupported(_)) => self.of_image(id, write),
+                Err(error) => Err(errno(error)),
+            },
+        }
+    }
+
+    /// Nobody asks in an image: what everybody has is what there is.
+    fn of_image(&self, id: ObjectId, write: bool) -> Answer<(Option<Arc<File>>, bool)> {
+        let stat = self.pool.stat(id).map_err(errno)?;
+        let rights = Rights(stat.identity.default_rights);
+        let writable =
+            rights.contains(Rights::WRITE) && stat.identity.flags & flags::IMMUTABLE == 0;
+        match rights.contains(Rights::READ) && (writable || !write) {
+            true => Ok((None, writable)),
+            false => Err(Errno::EACCES),
+        }
+    }
+
+    /// Closes a file once.
+    pub fn release(&mut self, ino: u64) {
+        let Some(object) = self.nodes.object_mut(ino) else { return };
+        object.opens = object.opens.saturating_sub(1);
+        if object.opens != 0 {
+            return;
+        }
+        (object.file, object.backing) = (None, None);
+        let id = object.id;
+        if self.table.get(id).is_some_and(|attr| attr.orphan) && self.pool.delete(id).is_ok() {
+            let _ = self.table.remove(&*self.pool, id);
+        }
+    }
+
+    /// What is in a file.
+    fn content<T>(&self, ino: u64, act: impl FnOnce(Content<'_>) -> Answer<T>) -> Answer<T> {
+        let object = self.object(ino)?;
+        act(Content { pool: &*self.pool, id: object.id, file: object.file.as_deref() })
+    }
+
+    pub fn read(&mut self, ino: u64, at: u64, n: u64) -> Answer<Vec<u8>> {
+        let bytes = self.content(ino, |content| content.read(at, n))?;
+        self.accessed(ino);
+        Ok(bytes)
+    }
+
+    /// A read moves the time of the last access where that is before a change.
+    fn accessed(&mut self, ino: u64) {
+        let known = self.object(ino).ok().and_then(|object| self.table.get(object.id));
+        if !self.native && known.is_some_and(|attr| attr.atime <= attr.mtime.max(attr.ctime)) {
+            self.note(ino, |attr| attr.atime = now());
+        }
+    }
+
+    /// `cached`: the kernel wrote to its cache before, and knows the time of that.
+    pub fn write(
+        &mut self,
+        ino: u64,
+        at: u64,
+        bytes: &[u8],
+        cached: bool,
+        drop: bool,
+    ) -> Answer<()> {
+        self.content(ino, |content| content.write(at, bytes))?;
+        if !cached || drop {
+            self.note(ino, |attr| {
+                (attr.mtime, attr.ctime) = (now(), now());
+                if drop {
+                    attr.drop_privileges();
+                }
+            });
+        }
+        Ok(())
+    }
+
+    pub fn allocate(&mut self, ino: u64, mode: i32, at: u64, length: u64) -> Answer<()> {
+        self.content(ino, |content| content.allocate(mode, at, length))?;
+        self.note(ino, |attr| (attr.mtime, attr.ctime) = (now(), now()));
+        Ok(())
+    }
+
+    pub fn seek(&self, ino: u64, at: i64, whence: i32) -> Answer<i64> {
+        self.content(ino, |content| content.seek(at, whence))
+    }
+
+    /// Copies from one file into another. A whole one into an empty one is the pool's
+    /// copy, which shares what it can.
+    pub fn copy(&mut self, from: (u64, u64), to: (u64, u64), n: u64) -> Answer<u64> {
+        let size = self.content(from.0, |content| content.size())?;
+        let whole = from.1 == 0 && to.1 == 0 && n >= size && size != 0;
+        if whole && !self.native && self.share(from.0, to.0).is_some() {
+            return Ok(size);
+        }
+        let done = self.content(from.0, |source| {
+            self.content(to.0, |target| source.copy_to(from.1, &target, to.1, n))
+        })?;
+        self.note(to.0, |attr| (attr.mtime, attr.ctime) = (now(), now()));
+        Ok(done)
+    }
+
+    /// Puts a copy of one object in the place of another that is empty and has one name.
+    fn share(&mut self, from: u64, to: u64) -> Option<()> {
+        let (source, target) = (self.nodes.object(from)?.id, self.nodes.object(to)?);
+        let (old, (parent, name)) = (target.id, target.met.clone());
+        let attr = self.table.get(old).filter(|attr| attr.made && !attr.orphan)?;
+        let stat = self.pool.stat(old).ok().filter(|stat| stat.size == 0 && stat.names == 1)?;
+        let dir = self.nodes.path(parent)?;
+        let path = format!("{dir}/{name}");
+        if source == old || !matches!(self.pool.lookup(&path), Ok(Binding::Object(id)) if id == old)
+        {
+            return None;
+        }
+        let default_rights = Rights(stat.identity.default_rights);
+        let new = NewObject { default_rights, ..NewObject::default() };
+        let copy = self.pool.copy(source, &new).ok()?;
+        let done = self.open_data(copy, true).and_then(|opened| {
+            self.table.set(&*self.pool, copy, attr).map_err(errno)?;
+            self.pool.bind(&path, copy, true).map_err(errno)?;
+            Ok(opened)
+        });
+        let Ok((file, writable)) = done else {
+            let _ = self.table.remove(&*self.pool, copy);
+            let _ = self.pool.delete(copy);
+            return None;
+        };
+        self.nodes.replace(to, copy);
+        if let Some(object) = self.nodes.object_mut(to) {
+            (object.file, object.writable) = (file, writable);
+        }
+        if self.pool.delete(old).is_ok() {
+            let _ = self.table.remove(&*self.pool, old);
+        }
+        self.note(to, |attr| (attr.mtime, attr.ctime) = (now(), now()));
+        Some(())
+    }
+
+    pub fn change(&mut self, ino: u64, change: &Change) -> Answer<FileAttr> {
+        if self.read_only {
+            return Err(Errno::EROFS);
+        }
+        if let Some(size) = change.size {
+            if size > MAX_DATA {
+                return Err(Errno::EFBIG);
+            }
+            self.content(ino, |content| content.resize(size))?;
+        }
+        let resized = change.size.is_some();
+        let (mode, id) = match self.nodes.object(ino) {
+            Some(object) => (None, Some(object.id)),
+            None => (change.mode, None),
+        };
+        if mode.or(change.uid).or(change.gid).is_some() && id.is_none() {
+            self.give_record(ino)?;
+        }
+        self.note(ino, |attr| {
+            let now = now();
+            if let Some(mode) = change.mode {
+                attr.mode = attr.format() | mode & 0o7777;
+            }
+            if change.uid.or(change.gid).is_some() || resized && change.drop_privileges {
+                attr.drop_privileges();
+            }
+            attr.uid = change.uid.unwrap_or(attr.uid);
+            attr.gid = change.gid.unwrap_or(attr.gid);
+            attr.atime = change.atime.unwrap_or(attr.atime);
+            attr.mtime = change.mtime.unwrap_or(if resized { now } else { attr.mtime });
+            attr.ctime = change.ctime.unwrap_or(now);
+        });
+        if let Some(id) = id {
+            self.set_native_times(ino, id, change);
+            // Times alone can wait.
+            if change.mode.or(change.uid).or(change.gid).is_some() {
+                self.table.write(&*self.pool, id).map_err(errno)?;
+            }
+        }
+        self.attributes(ino)
+    }
+
+    /// A real file keeps its times itself.
+    fn set_native_times(&self, ino: u64, id: ObjectId, change: &Change) {
+        if !self.native || change.atime.or(change.mtime).is_none() {
+            return;
+        }
+        let open = self.nodes.object(ino).and_then(|object| object.file.clone());
+        let file = open.or_else(|| {
+            self.pool.open_data(id, Rights::READ).ok().map(|fd| Arc::new(File::from(fd)))
+        });
+        use nix::sys::{stat::futimens, time::TimeSpec};
+        let time = |time: Option<i64>| match time {
+            Some(ns) => TimeSpec::new(ns.div_euclid(1_000_000_000), ns.rem_euclid(1_000_000_000)),
+            None => TimeSpec::UTIME_OMIT,
+        };
+        if let Some(file) = file {
+            let _ = futimens(&*file, &time(change.atime), &time(change.mtime));
+        }
+    }
+
+    /// A directory that is to have attributes gets the object that they belong to.
+    fn give_record(&mut self, ino: u64) -> Answer<()> {
+        let Some(dir) = self.nodes.dir(ino).filter(|dir| dir.marker.is_none() && ino != ROOT)
+        else {
+            return Ok(());
+        };
+        let attr = dir.attr;
+        let path = self.nodes.path(ino).ok_or(Errno::ENOENT)?;
+        let marker = match self.marker(&path) {
+            Some(id) => id,
+            None => self.mark(&path, attr)?,
+        };
+        if let Some(dir) = self.nodes.dir_mut(ino) {
+            dir.marker = Some(marker);
+        }
+        Ok(())
+    }
+
+    pub fn read_link(&self, ino: u64) -> Answer<Vec<u8>> {
+        self.content(ino, |content| content.read(0, 4096))
+    }
+
+    /// Opens a directory: takes down what is in it now.
+    pub fn open_dir(&mut self, ino: u64) -> Answer<u64> {
+        let dir = self.nodes.dir(ino).ok_or(Errno::ENOTDIR)?;
+        let above = dir.parent;
+        let mut found =
+            vec![(".".into(), ino, FileType::Directory), ("..".into(), above, FileType::Directory)];
+        if let Some(path) = self.nodes.path(ino) {
+            let mut names = Vec::new();
+            let seen = self.pool.read_dir(&path, &mut |name, binding| {
+                if !name.starts_with(HIDDEN) && (ino != ROOT || name != PROCESSES) {
+                    names.push((name.to_owned(), binding));
+                }
+                Ok(())
+            });
+            seen.map_err(errno)?;
+            found.extend(names.into_iter().map(|(name, binding)| match binding {
+                Binding::Object(id) => {
+                    let mode = self.table.get(id).map_or(0, |attr| attr.mode);
+                    (name, self.nodes.number_of(id), kind(mode))
+                }
+                Binding::Directory => {
+                    let marker = self.marker(&format!("{path}/{name}"));
+                    let number = self.nodes.number_of_dir(ino, &name, marker);
+                    (name, number, FileType::Directory)
+                }
+            }));
+        }
+        self.last_handle += 1;
+        self.listings.insert(self.last_handle, Arc::new(found));
+        Ok(self.last_handle)
+    }
+
+    pub fn listing(&self, handle: u64) -> Answer<Listing> {
+        self.listings.get(&handle).cloned().ok_or(Errno::EBADF)
+    }
+
+    pub fn close_dir(&mut self, handle: u64) {
+        self.listings.remove(&handle);
+    }
+
+    /// Makes what was done to a file durable.
+    pub fn sync_file(&mut self, ino: u64) -> Answer<()> {
+        if self.read_only {
+            return Ok(());
+        }
+        let id = self.object(ino)?.id;
+        self.pool.sync(id).map_err(errno)?;
+        self.table.write(&*self.pool, id).map_err(errno)?;
+        self.table.sync(&*self.pool).map_err(errno)
+    }
+
+    pub fn room(&self) -> Answer<Room> {
+        let info = self.pool.info().map_err(errno)?;
+        let (blocks, free) = (info.capacity / 4096, info.free / 4096);
+        Ok(Room { blocks, free, files: info.objects.unwrap_or(0) })
+    }
+
+    /// By which the kernel reads and writes an open file itself, where it can.
+    pub fn backing(
+        &mut self,
+        ino: u64,
+        open: impl FnOnce(&File) -> std::io::Result<BackingId>,
+    ) -> Option<Arc<BackingId>> {
+        let object = self.nodes.object_mut(ino)?;
+        if object.backing.is_none() {
+            object.backing = open(object.file.as_deref()?).ok().map(Arc::new);
+        }
+        object.backing.clone()
+    }
+
+    /// Writes the attributes that are not written yet.
+    pub fn flush(&mut self) -> twz::Result<()> {
+        self.table.flush(&*self.pool)
+    }
+
+    /// The id of what is a file.
+    pub fn id_of(&self, ino: u64) -> Option<ObjectId> {
+        self.nodes.object(ino).map(|object| object.id)
+    }
+}

@@ -1,0 +1,421 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! Names: looking them up, making, moving and taking them away. The kernel has
+//! checked permissions, and that what is there fits what is asked.
+
+use std::ffi::OsStr;
+
+use fuser::{Errno, FileAttr, RenameFlags, Request};
+use twz::{Binding, Error, NewObject, ObjectId, ObjectStat, Rights};
+
+use super::{
+    Fs, PROCESSES,
+    attr::{Attr, nanoseconds, now},
+    errno,
+    nodes::{Dir, ROOT, SERVER},
+    table::HIDDEN,
+};
+
+type Answer<T> = Result<T, Errno>;
+
+/// What is to be made.
+pub struct New<'a> {
+    pub parent: u64,
+    pub name: &'a OsStr,
+    pub mode: u32,
+    pub rdev: u32,
+    /// What is in it from the start: the text of a symbolic link.
+    pub text: &'a [u8],
+}
+
+impl Fs {
+    /// A name, and the path that it has in the pool.
+    fn place<'n>(&self, parent: u64, name: &'n OsStr) -> Answer<(&'n str, String)> {
+        if name.len() > 255 {
+            return Err(Errno::ENAMETOOLONG);
+        }
+        let name = name.to_str().ok_or(Errno::EILSEQ)?;
+        if name == HIDDEN || parent == ROOT && name == PROCESSES {
+            return Err(Errno::EPERM);
+        }
+        Ok((name, self.join(parent, name)?))
+    }
+
+    fn join(&self, parent: u64, name: &str) -> Answer<String> {
+        let dir = self.nodes.path(parent).ok_or(Errno::ENOENT)?;
+        let path = if dir.is_empty() { name.into() } else { format!("{dir}/{name}") };
+        if path.len() > 4095 { Err(Errno::ENAMETOOLONG) } else { Ok(path) }
+    }
+
+    fn writable(&self) -> Answer<()> {
+        if self.read_only { Err(Errno::EROFS) } else { Ok(()) }
+    }
+
+    pub fn lookup(&mut self, parent: u64, name: &OsStr) -> Answer<FileAttr> {
+        if parent == ROOT && name == HIDDEN {
+            return self.attributes(SERVER);
+        }
+        let (name, path) = match self.place(parent, name) {
+            Err(refused) if i32::from(refused) == libc::EPERM => return Err(Errno::ENOENT),
+            other => other?,
+        };
+        let ino = match self.pool.lookup(&path).map_err(errno)? {
+            Binding::Object(id) => self.nodes.meet_at(id, parent, name),
+            Binding::Directory => {
+                let marker = self.marker(&path);
+                self.meet_dir(parent, name, marker)
+            }
+        };
+        self.attributes(ino).inspect_err(|_| self.nodes.forget(ino, 1))
+    }
+
+    fn meet_dir(&mut self, parent: u64, name: &str, marker: Option<ObjectId>) -> u64 {
+        let attr = Attr::of_directory(self.since, self.owner);
+        self.nodes.meet_dir(Dir { parent, name: name.into(), marker, attr, gone: false })
+    }
+
+    /// The object whose record is that of the directory at `path`.
+    pub(super) fn marker(&self, path: &str) -> Option<ObjectId> {
+        match self.pool.lookup(&format!("{path}/{HIDDEN}")) {
+            Ok(Binding::Object(id)) => Some(id),
+            _ => None,
+        }
+    }
+
+    /// What stat(2) says of an inode.
+    pub fn attributes(&self, ino: u64) -> Answer<FileAttr> {
+        if ino == SERVER {
+            let attr = Attr::of_object(Rights::READ, self.since, self.owner);
+            let mode = libc::S_IFLNK | 0o777;
+            return Ok(Attr { mode, ..attr }.told(ino, self.server().len() as u64, 0, 1));
+        }
+        if let Some(object) = self.nodes.object(ino) {
+            let id = object.id;
+            let stat = self.pool.stat(id).map_err(errno)?;
+            let attr = self.attr_of(id, &stat);
+            let (size, blocks) = match attr.format() {
+                libc::S_IFREG | libc::S_IFLNK => (stat.size, stat.stored.div_ceil(512)),
+                _ => (0, 0),
+            };
+            return Ok(attr.told(ino, size, blocks, stat.names as u32));
+        }
+        let dir = self.nodes.dir(ino).ok_or(Errno::ENOENT)?;
+        // Nobody counts the directories in a directory: 1 says so.
+        let links = if dir.gone { 0 } else { 1 };
+        Ok(self.dir_attr(dir).told(ino, 4096, 8, links))
+    }
+
+    /// The text of the link that says which process serves the mount.
+    pub fn server(&self) -> String {
+        std::process::id().to_string()
+    }
+
+    fn dir_attr(&self, dir: &Dir) -> Attr {
+        dir.marker.and_then(|id| self.table.get(id)).unwrap_or(dir.attr)
+    }
+
+    /// What an object is as a file.
+    pub(super) fn attr_of(&self, id: ObjectId, stat: &ObjectStat) -> Attr {
+        let known = self.table.get(id);
+        let rights = Rights(stat.identity.default_rights);
+        let attr = known.unwrap_or_else(|| Attr::of_object(rights, self.since, self.owner));
+        if !self.native || attr.format() != libc::S_IFREG {
+            return attr;
+        }
+        // A real file has times of its own, and knows who writes to it.
+        use std::os::unix::fs::MetadataExt as _;
+        let open = self.nodes.object(self.nodes.number_of(id)).and_then(|node| node.file.clone());
+        let file = match open {
+            Some(file) => file,
+            None => match self.pool.open_data(id, Rights::READ) {
+                Ok(fd) => std::sync::Arc::new(fd.into()),
+                Err(_) => return attr,
+            },
+        };
+        let Ok(real) = file.metadata() else { return attr };
+        let time = |time: std::io::Result<_>, other| time.map_or(other, nanoseconds);
+        let ctime = real.ctime().saturating_mul(1_000_000_000).saturating_add(real.ctime_nsec());
+        let (mode, uid, gid) = match known {
+            Some(attr) => (attr.mode, attr.uid, attr.gid),
+            None => (real.mode(), real.uid(), real.gid()),
+        };
+        Attr {
+            mode,
+            uid,
+            gid,
+            atime: time(real.accessed(), attr.atime),
+            mtime: time(real.modified(), attr.mtime),
+            ctime: if known.is_some() { ctime.max(attr.ctime) } else { ctime },
+            ..attr
+        }
+    }
+
+    /// Changes the record of a directory or a file, to be written soon.
+    pub(super) fn note(&mut self, ino: u64, change: impl FnOnce(&mut Attr)) {
+        if self.read_only {
+            return;
+        }
+        if let Some(object) = self.nodes.object(ino) {
+            let id = object.id;
+            let Ok(stat) = self.pool.stat(id) else { return };
+            let mut attr = self.attr_of(id, &stat);
+            change(&mut attr);
+            self.table.note(id, attr);
+        } else if let Some(dir) = self.nodes.dir(ino) {
+            let (mut attr, marker) = (self.dir_attr(dir), dir.marker);
+            change(&mut attr);
+            match marker {
+                Some(id) => self.table.note(id, attr),
+                None => {
+                    if let Some(dir) = self.nodes.dir_mut(ino) {
+                        dir.attr = attr;
+                    }
+                }
+            }
+        }
+    }
+
+    /// A directory has other names in it than before.
+    fn changed(&mut self, dir: u64) {
+        self.note(dir, |attr| (attr.mtime, attr.ctime) = (now(), now()));
+    }
+
+    /// Who is to own what is made in `parent`, and its mode.
+    fn inherited(&self, parent: u64, mode: u32, request: &Request) -> Attr {
+        let mut attr = Attr::new(mode, request.uid(), request.gid());
+        if let Some(dir) = self.nodes.dir(parent).map(|dir| self.dir_attr(dir))
+            && dir.mode & libc::S_ISGID != 0
+        {
+            attr.gid = dir.gid;
+            if attr.format() == libc::S_IFDIR {
+                attr.mode |= libc::S_ISGID;
+            }
+        }
+        attr
+    }
+
+    /// Makes a file of any type but a directory.
+    pub fn make(&mut self, new: &New<'_>, request: &Request) -> Answer<FileAttr> {
+        self.writable()?;
+        let (name, path) = self.place(new.parent, new.name)?;
+        let attr = Attr { rdev: new.rdev, ..self.inherited(new.parent, new.mode, request) };
+        let size = new.text.len() as u64;
+        let id = self.pool.create(&NewObject { size, ..NewObject::default() }).map_err(errno)?;
+        // What is no plain file has its type in the table: that goes first.
+        let plain = attr.format() == libc::S_IFREG;
+        let mut done = Ok(());
+        if !plain {
+            done = self.table.set(&*self.pool, id, attr);
+            if size != 0 {
+                done = done.and_then(|()| self.pool.write(id, twz::DATA_START, new.text));
+            }
+        }
+        let mut done = done.and_then(|()| self.pool.bind(&path, id, false));
+        if done.is_ok() && plain {
+            done = self.table.set(&*self.pool, id, attr);
+            if done.is_err() {
+                let _ = self.pool.unbind(&path);
+            }
+        }
+        if let Err(error) = done {
+            let _ = self.table.remove(&*self.pool, id);
+            let _ = self.pool.delete(id);
+            return Err(errno(error));
+        }
+        self.changed(new.parent);
+        let ino = self.nodes.meet_at(id, new.parent, name);
+        self.attributes(ino)
+    }
+
+    pub fn make_dir(
+        &mut self,
+        parent: u64,
+        name: &OsStr,
+        mode: u32,
+        request: &Request,
+    ) -> Answer<FileAttr> {
+        self.writable()?;
+        let (name, path) = self.place(parent, name)?;
+        let attr = self.inherited(parent, libc::S_IFDIR | mode & 0o7777, request);
+        self.pool.make_dir(&path).map_err(errno)?;
+        let marker = self.mark(&path, attr).inspect_err(|_| {
+            let _ = self.pool.remove_dir(&path);
+        })?;
+        self.changed(parent);
+        let ino = self.meet_dir(parent, name, Some(marker));
+        self.attributes(ino)
+    }
+
+    /// Gives the directory at `path` a record.
+    pub(super) fn mark(&mut self, path: &str, attr: Attr) -> Answer<ObjectId> {
+        let id = self.pool.create(&NewObject::default()).map_err(errno)?;
+        let hidden = format!("{path}/{HIDDEN}");
+        let set = self.table.set(&*self.pool, id, attr);
+        match set.and_then(|()| self.pool.bind(&hidden, id, false)) {
+            Ok(()) => Ok(id),
+            Err(error) => {
+                let _ = self.table.remove(&*self.pool, id);
+                let _ = self.pool.delete(id);
+                Err(errno(error))
+            }
+        }
+    }
+
+    pub fn unlink(&mut self, parent: u64, name: &OsStr) -> Answer<()> {
+        self.writable()?;
+        let (_, path) = self.place(parent, name)?;
+        let Binding::Object(id) = self.pool.lookup(&path).map_err(errno)? else {
+            return Err(Errno::EISDIR);
+        };
+        self.pool.unbind(&path).map_err(errno)?;
+        self.changed(parent);
+        self.lost_name(id);
+        Ok(())
+    }
+
+    /// An object has a name less. One that the mount made goes with the last, as soon
+    /// as nobody has it open; one that was an object before stays one.
+    pub(super) fn lost_name(&mut self, id: ObjectId) {
+        let Ok(stat) = self.pool.stat(id) else { return };
+        let mut attr = self.attr_of(id, &stat);
+        attr.ctime = now();
+        if stat.names != 0 || !attr.made {
+            return self.table.note(id, attr);
+        }
+        let open = self.nodes.object(self.nodes.number_of(id)).is_some_and(|node| node.opens != 0);
+        if open {
+            attr.orphan = true;
+            // Unwritten, it would have to be found by a check.
+            let _ = self.table.set(&*self.pool, id, attr);
+        } else if self.pool.delete(id).is_ok() {
+            let _ = self.table.remove(&*self.pool, id);
+        }
+    }
+
+    pub fn remove_dir(&mut self, parent: u64, name: &OsStr) -> Answer<()> {
+        self.writable()?;
+        let (name, path) = self.place(parent, name)?;
+        if self.pool.lookup(&path).map_err(errno)? != Binding::Directory {
+            return Err(Errno::ENOTDIR);
+        }
+        let marker = self.clear(&path)?;
+        if let Err(error) = self.pool.remove_dir(&path) {
+            self.restore(&path, marker);
+            return Err(errno(error));
+        }
+        self.drop_marker(marker);
+        self.nodes.remove_dir(parent, name);
+        self.changed(parent);
+        Ok(())
+    }
+
+    /// Takes its record's name out of a directory that has nothing else in it.
+    fn clear(&self, path: &str) -> Answer<Option<ObjectId>> {
+        let mut empty = true;
+        let seen = self.pool.read_dir(path, &mut |name, _| {
+            empty &= name == HIDDEN;
+            Ok(())
+        });
+        seen.map_err(errno)?;
+        if !empty {
+            return Err(Errno::ENOTEMPTY);
+        }
+        let marker = self.marker(path);
+        if marker.is_some() {
+            self.pool.unbind(&format!("{path}/{HIDDEN}")).map_err(errno)?;
+        }
+        Ok(marker)
+    }
+
+    fn restore(&self, path: &str, marker: Option<ObjectId>) {
+        if let Some(id) = marker {
+            let _ = self.pool.bind(&format!("{path}/{HIDDEN}"), id, false);
+        }
+    }
+
+    fn drop_marker(&mut self, marker: Option<ObjectId>) {
+        if let Some(id) = marker
+            && self.pool.delete(id).is_ok()
+        {
+            let _ = self.table.remove(&*self.pool, id);
+        }
+    }
+
+    pub fn link(&mut self, ino: u64, parent: u64, name: &OsStr) -> Answer<FileAttr> {
+        self.writable()?;
+        let (name, path) = self.place(parent, name)?;
+        let id = self.nodes.object(ino).ok_or(Errno::EPERM)?.id;
+        if self.table.get(id).is_some_and(|attr| attr.orphan) {
+            return Err(Errno::ENOENT);
+        }
+        self.pool.bind(&path, id, false).map_err(errno)?;
+        self.note(ino, |attr| attr.ctime = now());
+        self.changed(parent);
+        self.nodes.meet_at(id, parent, name);
+        self.attributes(ino)
+    }
+
+    pub fn rename(
+        &mut self,
+        from: (u64, &OsStr),
+        to: (u64, &OsStr),
+        flags: RenameFlags,
+    ) -> Answer<()> {
+        self.writable()?;
+        let (old_name, old) = self.place(from.0, from.1)?;
+        let (new_name, new) = self.place(to.0, to.1)?;
+        let source = self.pool.lookup(&old).map_err(errno)?;
+        let target = match self.pool.lookup(&new) {
+            Err(Error::NoName(_)) => None,
+            other => Some(other.map_err(errno)?),
+        };
+        if flags == RenameFlags::RENAME_EXCHANGE {
+            target.ok_or(Errno::ENOENT)?;
+            self.exchange((&old, &new), (from.0, old_name), (to.0, new_name))?;
+        } else if flags.is_empty() || flags == RenameFlags::RENAME_NOREPLACE {
+            if !flags.is_empty() && target.is_some() {
+                return Err(Errno::EEXIST);
+            }
+            if source == Binding::Directory && target == Some(Binding::Directory) {
+                let marker = self.clear(&new)?;
+                if let Err(error) = self.pool.rename(&old, &new) {
+                    self.restore(&new, marker);
+                    return Err(errno(error));
+                }
+                self.drop_marker(marker);
+                self.nodes.remove_dir(to.0, new_name);
+            } else {
+                self.pool.rename(&old, &new).map_err(errno)?;
+            }
+            self.nodes.move_dir((from.0, old_name), (to.0, new_name));
+            if let Some(Binding::Object(id)) = target {
+                self.lost_name(id);
+            }
+        } else {
+            return Err(Errno::EINVAL);
+        }
+        self.changed(from.0);
+        self.changed(to.0);
+        if let Binding::Object(id) = source {
+            self.note(self.nodes.number_of(id), |attr| attr.ctime = now());
+        }
+        Ok(())
+    }
+
+    /// Exchanges two names, by a third that is hidden. MOUNT.md says what a power cut
+    /// can leave of that.
+    fn exchange(&mut self, paths: (&str, &str), a: (u64, &str), b: (u64, &str)) -> Answer<()> {
+        let dir = paths.0.rsplit_once('/').map_or("", |(dir, _)| dir);
+        let between = format!("{dir}/{HIDDEN}.{:x}", now());
+        self.pool.rename(paths.0, &between).map_err(errno)?;
+        if let Err(error) = self.pool.rename(paths.1, paths.0) {
+            let _ = self.pool.rename(&between, paths.0);
+            return Err(errno(error));
+        }
+        self.pool.rename(&between, paths.1).map_err(errno)?;
+        let third = (a.0, "\0");
+        self.nodes.move_dir(a, third);
+        self.nodes.move_dir(b, a);
+        self.nodes.move_dir(third, b);
+        Ok(())
+    }
+}
