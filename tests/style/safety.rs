@@ -7,10 +7,11 @@ use crate::{Problem, enforce, lex, problem, tree::File};
 
 /// The only places for `unsafe`, and why each is one. A path that ends in `/`
 /// is a folder with all below it.
-const UNSAFE_PLACES: [(&str, &str); 12] = [
+const UNSAFE_PLACES: [(&str, &str); 13] = [
     ("libtwz/src/raw/", "the library's one window on memory and system calls"),
     ("libtwz/src/capi/", "C calls it, and hands it raw pointers"),
     ("libtwz/src/persist.rs", "states the promise that `Persist` is, and for which types it holds"),
+    ("libtwz/posix/src/raw/", "takes libc's place, and copies what a program points to"),
     ("libtwz/derive/src/", "writes the `unsafe impl` that it has proven"),
     ("kmod/sys/", "the module's one window on the kernel"),
     ("examples/unixkvs/src/map.rs", "maps files, as POSIX has it"),
