@@ -4,24 +4,21 @@
 
 use std::mem::{offset_of, size_of};
 
-use twz_abi::{ObjectId, PAGE, Rights, ioctl as abi};
+use twz_abi::{
+    ObjectId, PAGE, Rights, ioctl as abi,
+    ioctl::attach_flags::{CLOEXEC, PROOF, SWITCH},
+    meta, reason,
+    security::RevokeClaim,
+};
 use twz_core::Identity;
 use zerocopy::{FromZeros as _, Immutable, IntoBytes};
 
 use crate::{
+    errno::Errno,
+    security::{Owner, context, context_for},
     sys::{self, Session},
     world::view_object,
 };
-
-/// Those about contexts: what they answer is a matter of what is attached, so they have no
-/// argument that is simply accepted.
-pub const OF_CONTEXTS: &[u32] =
-    &[abi::CONTEXTS, abi::ATTACH, abi::DETACH, abi::SWITCH, abi::LOAD, abi::REVOKE];
-
-/// The commands that have a case below.
-pub fn tabled() -> impl Iterator<Item = &'static abi::Command> {
-    abi::COMMANDS.iter().filter(|command| !OF_CONTEXTS.contains(&command.number))
-}
 
 /// Objects, memory and a name that the arguments speak of.
 pub struct Props {
@@ -29,13 +26,23 @@ pub struct Props {
     pub object: ObjectId,
     /// A view.
     pub view: ObjectId,
+    /// Who owns what follows.
+    pub owner: Owner,
+    /// A context that everybody may use, in which this program is not.
+    pub context: ObjectId,
+    /// One that nobody may use.
+    closed: ObjectId,
+    /// One whose size is no context's.
+    ragged: ObjectId,
+    /// An object that has an owner.
+    pub owned: ObjectId,
     /// A name that is bound to `object`, or a directory: none of them is there.
     path: Vec<u8>,
     /// Room for answers.
     room: Vec<u8>,
 }
 
-/// A change to a valid argument that makes it `EINVAL`.
+/// A change to a valid argument for which it is refused.
 pub struct Spoil {
     /// What is changed.
     pub field: &'static str,
@@ -43,6 +50,10 @@ pub struct Spoil {
     at: usize,
     /// What is put there.
     with: Vec<u8>,
+    /// What it is refused with.
+    pub errno: Errno,
+    /// What `LAST_ERROR` tells of it.
+    pub reason: u32,
 }
 
 /// A command with a valid argument.
@@ -87,7 +98,15 @@ impl Case {
 impl Props {
     /// Made in a session, and gone with it.
     pub fn new(session: &Session) -> Self {
+        let owner = Owner::new(session, 1);
+        let ragged = context(session, owner.id, Rights::ALL, 0);
+        assert_eq!(session.resize(ragged, 1000), Ok(()));
         Self {
+            context: context(session, owner.id, Rights::ALL, 0),
+            closed: context_for(session, owner.id, Rights::ALL, 0, Rights::NONE),
+            ragged,
+            owned: owner.object(session, PAGE, Rights::READ),
+            owner,
             object: session.object(2 * PAGE),
             view: view_object(session, 8),
             path: format!("/props-{}", std::process::id()).into_bytes(),
@@ -106,10 +125,11 @@ impl Props {
         cases.extend(self.data_cases());
         cases.extend(self.view_cases());
         cases.extend(self.name_cases());
+        cases.extend(self.context_cases());
         cases.sort_by_key(|case| case.command.number & 0xff);
         let listed: Vec<u32> = cases.iter().map(|case| case.command.number).collect();
-        let all: Vec<u32> = tabled().map(|command| command.number).collect();
-        assert_eq!(listed, all, "every other command of the table has a case");
+        let all: Vec<u32> = abi::COMMANDS.iter().map(|command| command.number).collect();
+        assert_eq!(listed, all, "every command of the table has a case");
         cases
     }
 
@@ -271,6 +291,91 @@ impl Props {
         }));
         cases
     }
+
+    /// Done in the table's order they all are accepted: what was attached is detached.
+    fn context_cases(&self) -> Vec<Case> {
+        let context = self.context;
+        let signature = [0; 64];
+        let attach = abi::Attach { context, flags: 0, reserved: 0, signature };
+        let flags = offset_of!(abi::Attach, flags);
+        let [null, object, owned, closed, ragged] =
+            [ObjectId::NULL, self.object, self.owned, self.closed, self.ragged];
+        let only = |number: u32, context: ObjectId| {
+            let argument = abi::ContextOnly { context, ..Default::default() };
+            let reserved = offset_of!(abi::ContextOnly, reserved);
+            case(number, argument).object(0).word("reserved", reserved, 1)
+        };
+        // What is no context is none that one is in, either.
+        let (no, out) = (Errno::ENOENT, reason::NOT_ATTACHED);
+        let elsewhere = |case: Case| {
+            case.refuses("a context that one is not in", 0, &closed, no, out)
+                .refuses("a plain object", 0, &object, no, out)
+                .refuses("no id", 0, &ObjectId { lo: 1, hi: 0 }, no, out)
+        };
+        let (bad, no_use) = (reason::BAD_CONTEXT, reason::NO_USE);
+        vec![
+            case(abi::CONTEXTS, abi::ContextState::new_zeroed()),
+            case(abi::ATTACH, attach)
+                .object(0)
+                .half("reserved", offset_of!(abi::Attach, reserved), 1)
+                .half("flags", flags, 8)
+                .half("flags", flags, 1 << 31 | SWITCH | CLOEXEC)
+                .word("a signature that is no proof", offset_of!(abi::Attach, signature) + 56, 1)
+                .refuses(
+                    "no id",
+                    0,
+                    &ObjectId { lo: 1, hi: 0 },
+                    Errno::EINVAL,
+                    reason::BAD_ARGUMENT,
+                )
+                .refuses("a proof that is none", flags, &PROOF, Errno::EACCES, no_use)
+                .refuses("the default context", 0, &null, Errno::EEXIST, reason::NONE)
+                .refuses("a context without USE", 0, &closed, Errno::EACCES, no_use)
+                .refuses("an object without USE", 0, &owned, Errno::EACCES, no_use)
+                .refuses("a context of no size", 0, &ragged, Errno::EINVAL, bad),
+            elsewhere(only(abi::DETACH, context)).refuses(
+                "the active context",
+                0,
+                &null,
+                Errno::EBUSY,
+                reason::UNDETACHABLE,
+            ),
+            // The one that is active, so that it is accepted.
+            elsewhere(only(abi::SWITCH, null)),
+            only(abi::LOAD, context)
+                .refuses("the default context", 0, &null, Errno::EINVAL, reason::BAD_ARGUMENT)
+                .refuses("a plain object", 0, &object, Errno::EINVAL, bad)
+                .refuses("a context of no size", 0, &ragged, Errno::EINVAL, bad)
+                .refuses(
+                    "an object with READ alone",
+                    0,
+                    &owned,
+                    Errno::EACCES,
+                    reason::CONTEXT_DENIES,
+                ),
+            self.revoke_case(),
+        ]
+    }
+
+    fn revoke_case(&self) -> Case {
+        let revoke = |object: ObjectId, epoch: u64| {
+            let claim = RevokeClaim { object, epoch, reserved: 0 };
+            abi::Revoke { object, epoch, reserved: 0, signature: self.owner.revocation(&claim) }
+        };
+        let (epoch, signature) =
+            (offset_of!(abi::Revoke, epoch), offset_of!(abi::Revoke, signature));
+        let bad = reason::BAD_STATEMENT;
+        let (low, high) = (revoke(self.owned, 0), revoke(self.owned, meta::MAX_EPOCH + 1));
+        case(abi::REVOKE, revoke(self.owned, 1))
+            .id(0)
+            .word("reserved", offset_of!(abi::Revoke, reserved), 1)
+            .refuses("another epoch", epoch, &2u64, Errno::EACCES, bad)
+            .refuses("another signature", signature, &[0u8; 64], Errno::EACCES, bad)
+            .refuses("another's object", 0, &revoke(self.object, 1), Errno::EACCES, bad)
+            .refuses("another object", 0, &self.context, Errno::EACCES, bad)
+            .refuses("the epoch that it has", 0, &low, Errno::EINVAL, bad)
+            .refuses("an epoch above all", 0, &high, Errno::EINVAL, bad)
+    }
 }
 
 fn session_nonce(id: ObjectId) -> [u8; 16] {
@@ -319,13 +424,32 @@ impl Case {
     }
 
     fn spoil(mut self, field: &'static str, at: usize, with: Vec<u8>) -> Self {
-        self.spoils.push(Spoil { field, at, with });
+        let (errno, reason) = (Errno::EINVAL, reason::BAD_ARGUMENT);
+        self.spoils.push(Spoil { field, at, with, errno, reason });
         self
     }
 
-    fn id(mut self, at: usize) -> Self {
+    /// Is refused in a way of its own, with other bytes there.
+    fn refuses<T: IntoBytes + Immutable>(
+        mut self,
+        field: &'static str,
+        at: usize,
+        with: &T,
+        errno: Errno,
+        reason: u32,
+    ) -> Self {
+        self.spoils.push(Spoil { field, at, with: with.as_bytes().to_vec(), errno, reason });
+        self
+    }
+
+    /// Where the id of an object stands that may be null.
+    fn object(mut self, at: usize) -> Self {
         self.id_at = Some(at);
-        self.spoil("a null id", at, vec![0; 16])
+        self
+    }
+
+    fn id(self, at: usize) -> Self {
+        self.object(at).spoil("a null id", at, vec![0; 16])
     }
 
     fn address(mut self, at: usize) -> Self {

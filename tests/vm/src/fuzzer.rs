@@ -10,6 +10,7 @@ use crate::{
     commands::{Case, Props},
     errno::Errno,
     map::{self, Map, RWX},
+    meddler::Meddler,
     probe, process,
     rng::Rng,
     sys::{self, Session},
@@ -26,6 +27,7 @@ pub struct Fuzzer {
     cases: Vec<Case>,
     /// What the cases speak of.
     _props: Props,
+    meddler: Meddler,
     ids: Vec<ObjectId>,
     files: Vec<RawFd>,
     maps: Vec<Map>,
@@ -50,11 +52,12 @@ fn alarms() {
 impl Fuzzer {
     /// In a process of its own, on a view that several share.
     pub fn new(rng: Rng, view: ObjectId) -> Self {
-        alarms();
         let session = Session::open();
         let props = Props::new(&session);
         let cases = props.cases();
-        let ids = vec![view, props.object, props.view];
+        let meddler = Meddler::new(&session);
+        let mut ids = vec![view, props.object, props.view];
+        ids.extend(meddler.ids());
         let scratch = Map::anonymous(64 * map::PAGE, map::RW).expect("mmap");
         // Large pages need a mapping that cannot be run.
         let mut rng = rng;
@@ -69,7 +72,10 @@ impl Fuzzer {
         };
         let arena = map::arena(&fd, SLOTS, protection).expect("the arena");
         let world = World { arena, fd, view, slots: SLOTS, session };
-        Self { rng, world, cases, _props: props, ids, files: vec![], maps: vec![], scratch }
+        let (files, maps) = (vec![], vec![]);
+        // Not before: none of that may be interrupted.
+        alarms();
+        Self { rng, world, cases, _props: props, meddler, ids, files, maps, scratch }
     }
 
     fn id(&mut self) -> ObjectId {
@@ -111,7 +117,7 @@ impl Fuzzer {
 
     /// One call.
     pub fn one(&mut self) {
-        match self.rng.below(20) {
+        match self.rng.below(22) {
             0..=5 => self.command(),
             6 | 7 => self.make(),
             8 => self.garbage(),
@@ -121,6 +127,7 @@ impl Fuzzer {
             16 => self.memory(),
             17 => self.object_bytes(),
             18 => self.change(),
+            19 | 20 => self.meddler.one(&mut self.rng, &self.world.session, &self.ids),
             _ => self.family(),
         }
     }

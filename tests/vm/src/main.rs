@@ -14,6 +14,7 @@ mod fuzzer;
 mod image;
 mod ktap;
 mod map;
+mod meddler;
 mod module;
 mod options;
 mod paths;

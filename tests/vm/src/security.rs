@@ -15,6 +15,7 @@ use zerocopy::{FromZeros as _, IntoBytes};
 use crate::{errno::Result, sys::Session, world::OPEN};
 
 /// Who signs: a key, and its object.
+#[derive(Clone)]
 pub struct Owner {
     key: SigningKey,
     /// The key's object.

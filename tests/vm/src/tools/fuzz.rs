@@ -30,22 +30,28 @@ const PATIENCE: Duration = Duration::from_secs(90);
 pub fn run(options: &Options) -> bool {
     let seed = options.seed.unwrap_or_else(rng::seed);
     let count = options.count.unwrap_or(30_000);
-    println!("# fuzz --seed={seed} --count={count}");
-    let verdict = tidily(|| calls(seed, count));
+    let most = options.seconds.map_or(Duration::MAX, Duration::from_secs);
+    println!("# fuzz --seed={seed} --count={count}, in {most:?} at most");
+    let verdict = tidily(|| calls(seed, count, most));
     report("fuzz", verdict)
 }
 
-/// `count` random calls, in as many processes as it takes.
-pub fn calls(seed: u64, count: u64) -> Result<String, String> {
+/// `count` random calls, or as many as there is time for, in as many processes as it takes.
+pub fn calls(seed: u64, count: u64, most: Duration) -> Result<String, String> {
+    let begun = std::time::Instant::now();
     let session = Session::open();
     let view = view_object(&session, 64);
     let shared = Shared::new();
     let mut round = 0;
     let mut running: Vec<Option<(u64, Child)>> = (0..WORKERS).map(|_| None).collect();
     let mut progress = (0, std::time::Instant::now());
-    while shared.get(0) < count || running.iter().any(Option::is_some) {
+    loop {
+        let goes_on = shared.get(0) < count && begun.elapsed() < most;
+        if !goes_on && running.iter().all(Option::is_none) {
+            break;
+        }
         for slot in &mut running {
-            if slot.is_none() && shared.get(0) < count {
+            if slot.is_none() && goes_on {
                 *slot = Some((round, worker(seed ^ round, view, &shared)));
                 round += 1;
             }
@@ -68,7 +74,7 @@ pub fn calls(seed: u64, count: u64) -> Result<String, String> {
         std::thread::sleep(Duration::from_millis(5));
     }
     still_works(&session)?;
-    Ok(format!("{} calls in {round} processes", shared.get(0)))
+    Ok(format!("{} calls in {round} processes, {:?}", shared.get(0), begun.elapsed()))
 }
 
 fn worker(seed: u64, view: ObjectId, shared: &Shared) -> Child {

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! Everything at once: processes with threads map, touch, revoke, copy, resize,
-//! delete, fork, exec, sleep and wake on the same objects and the same view,
-//! and are killed at random. Afterwards every count is what it was.
+//! delete, fork, exec, sleep and wake on the same objects and the same view, attach to
+//! the same contexts, load and change them, and are killed at random. Afterwards every count is what it was.
 
 use std::{
     sync::atomic::{AtomicBool, Ordering},
@@ -14,6 +14,7 @@ use zerocopy::IntoBytes as _;
 use super::{fuzz, report};
 use crate::{
     map::{self, RWX},
+    meddler::Meddler,
     options::Options,
     probe,
     process::{self, Child, Shared},
@@ -67,6 +68,7 @@ fn all_at_once(seed: u64, seconds: u64) -> Result<String, String> {
     let session = Session::open();
     let view = view_object(&session, SLOTS as u32);
     let shared = Shared::new();
+    let meddler = Meddler::new(&session);
     let mut rng = Rng::new(seed);
     (0..OBJECTS).for_each(|n| put_id(&shared, n, session.create(rng.below(PAGES) * PAGE, OPEN)));
     let deadline = Instant::now() + Duration::from_secs(seconds);
@@ -76,7 +78,7 @@ fn all_at_once(seed: u64, seconds: u64) -> Result<String, String> {
     while Instant::now() < deadline {
         while workers.len() < WORKERS {
             born += 1;
-            workers.push(worker(seed ^ born << 8, view, &shared));
+            workers.push(worker(seed ^ born << 8, view, &shared, &meddler));
         }
         std::thread::sleep(Duration::from_millis(50 + rng.below(300)));
         let victim = workers.swap_remove(rng.below(workers.len() as u64) as usize);
@@ -106,10 +108,11 @@ fn all_at_once(seed: u64, seconds: u64) -> Result<String, String> {
 }
 
 /// A process with two more threads that do nothing but touch.
-fn worker(seed: u64, view: ObjectId, shared: &Shared) -> Child {
+fn worker(seed: u64, view: ObjectId, shared: &Shared, meddler: &Meddler) -> Child {
     process::fork(|| {
         let protection = if seed.is_multiple_of(3) { RWX } else { map::RW };
         let world = World::of(Session::open(), view, SLOTS as u32, protection);
+        let mut meddler = meddler.clone();
         let over = AtomicBool::new(false);
         let base = world.slot(0, 0);
         std::thread::scope(|scope| {
@@ -119,7 +122,7 @@ fn worker(seed: u64, view: ObjectId, shared: &Shared) -> Child {
             }
             let mut rng = Rng::new(seed);
             while shared.get(OVER) == 0 && !rng.one_in(3000) {
-                step(&world, &mut rng, shared);
+                step(&world, &mut rng, shared, &mut meddler);
                 shared.add(DONE, 1);
             }
             over.store(true, Ordering::Relaxed);
@@ -141,17 +144,17 @@ fn toucher(mut rng: Rng, base: usize, over: &AtomicBool) {
     }
 }
 
-fn step(world: &World, rng: &mut Rng, shared: &Shared) {
+fn step(world: &World, rng: &mut Rng, shared: &Shared, meddler: &mut Meddler) {
     let n = rng.below(OBJECTS);
     let (id, slot) = (id_at(shared, n), 1 + rng.below(SLOTS - 1) as u32);
     let session = &world.session;
-    match rng.below(16) {
+    match rng.below(18) {
         0..=3 => {
             let entry = ViewEntry::new(id, Rights(rng.below(8) as u32));
             let _ = session.write(world.view, ViewEntry::offset(slot), entry.as_bytes());
         }
         4 | 5 => drop(session.invalidate(world.view, slot, 1 + rng.below(4) as u32)),
-        6 => replace(session, rng, shared, n),
+        6 => replace(session, rng, shared, n, meddler),
         7 => drop(session.resize(id, rng.below(PAGES * PAGE))),
         8 => drop(session.reserve(id, 0, rng.below(PAGES * PAGE))),
         9 => drop(session.wait(id, PAGE, 0, 2_000_000)),
@@ -160,6 +163,7 @@ fn step(world: &World, rng: &mut Rng, shared: &Shared) {
         12 if rng.one_in(8) => family(world, rng, id),
         13 => drop(map::madvise(world.slot(slot, 0), SLOT as usize, rng.below(26) as i32)),
         14 => drop(session.sync(id)),
+        15 | 16 => meddler.one(rng, session, &[id]),
         _ => {
             let mut some = [0; 64];
             let _ = session.read(id, PAGE + rng.below(PAGES) * PAGE, &mut some);
@@ -169,13 +173,14 @@ fn step(world: &World, rng: &mut Rng, shared: &Shared) {
 }
 
 /// Deletes an object and puts a new one, or a copy of another, in its place.
-fn replace(session: &Session, rng: &mut Rng, shared: &Shared, n: u64) {
+fn replace(session: &Session, rng: &mut Rng, shared: &Shared, n: u64, meddler: &Meddler) {
     let source = id_at(shared, rng.below(OBJECTS));
     let mut create = abi::Copy {
         source,
         create: abi::Create {
             size: rng.below(PAGES * PAGE),
             default_rights: OPEN.0,
+            owner: meddler.owner(rng),
             ..Default::default()
         },
         epoch: 0,

@@ -31,7 +31,7 @@ pub fn run(options: &Options) -> bool {
     let stop = Shared::new();
     let vandal = process::fork(|| vandalize(seed, tables, &stop));
     // What the calls find wrong is the pool, which is: only that they end counts.
-    let outcome = fuzz::calls(seed, count);
+    let outcome = fuzz::calls(seed, count, std::time::Duration::MAX);
     stop.word(0).store(1, Ordering::SeqCst);
     vandal.wait();
     let hung = matches!(&outcome, Err(why) if why.contains("hangs"));
