@@ -104,8 +104,13 @@ done
     tail -n 20 "$work/twz.log" >&2
     say "twz does not build, going on with what there is of it"
 }
-twz=${CARGO_TARGET_DIR:-target}/release/twz
-[[ ! -x $twz ]] || files+=("$twz=/bin/twz")
+built=${CARGO_TARGET_DIR:-target}/release
+[[ ! -x $built/twz ]] || files+=("$built/twz=/bin/twz")
+if [[ $mode == shell ]]; then
+    # What the README does there.
+    "${CARGO:-cargo}" build --quiet --release -p twz-examples
+    files+=("$built/tour=/bin/tour" "$built/sandbox=/bin/sandbox")
+fi
 if ((${#command[@]})) && [[ -f $(at "${command[0]}") ]]; then
     files+=("$(at "${command[0]}")=/bin/$(basename "${command[0]}")")
     command[0]=$(basename "${command[0]}")

@@ -285,10 +285,11 @@ pub trait Backend: Send + Sync {
     /// one. All slots are empty.
     fn attach(&self, arena: &Arena, view: Option<ObjectId>) -> Result<()>;
 
-    /// What a touch in the arena is to lead to that raised a signal. Runs in the
-    /// fault handler: it must not allocate and takes no locks.
-    fn touched(&self, arena: &Arena, address: usize, access: Access) -> Touch {
-        let _ = (arena, address, access);
+    /// What a touch in the arena is to lead to that raised a signal, of a page that was
+    /// mapped without the right (`present`) or not mapped. Runs in the fault handler:
+    /// it must not allocate and takes no locks.
+    fn touched(&self, arena: &Arena, address: usize, access: Access, present: bool) -> Touch {
+        let _ = (arena, address, access, present);
         Touch::Map
     }
 

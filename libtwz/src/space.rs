@@ -215,8 +215,8 @@ impl Core {
     }
 
     /// What a fault at `address` is to be. Runs in the signal handler.
-    pub(crate) fn fault(&self, address: usize, access: Access) -> Outcome {
-        match self.backend.touched(&self.arena, address, access) {
+    pub(crate) fn fault(&self, address: usize, access: Access, present: bool) -> Outcome {
+        match self.backend.touched(&self.arena, address, access, present) {
             Touch::Map => {}
             Touch::Again => return Outcome::Resolved,
             Touch::Refused => return Outcome::Refused,

@@ -74,7 +74,7 @@ impl KernelPool {
         for slot in 1..arena.slots() {
             let executes = arena.info(slot).is_some_and(|info| {
                 info.state.load(Ordering::Acquire) == slot_state::MAPPED
-                    && info.granted().contains(Rights::EXEC)
+                    && Rights(info.requested.load(Ordering::Relaxed)).contains(Rights::EXEC)
             });
             if executes {
                 arena.show_slot(slot, shown, true)?;
@@ -101,7 +101,13 @@ impl KernelPool {
     }
 
     /// What becomes of a touch that raised a signal.
-    pub(super) fn touch(&self, arena: &Arena, address: usize, access: Access) -> Touch {
+    pub(super) fn touch(
+        &self,
+        arena: &Arena,
+        address: usize,
+        access: Access,
+        present: bool,
+    ) -> Touch {
         if !self.session.renew() {
             return Touch::Refused;
         }
@@ -110,9 +116,9 @@ impl KernelPool {
             Some(false) => return Touch::Refused,
             None => {}
         }
-        if access == Access::Execute && arena.slot_of(address).is_some() {
+        if access == Access::Execute && present && arena.slot_of(address).is_some() {
             // The processor refuses to run a page that is mapped otherwise, and
-            // does not ask.
+            // does not ask. (Where nothing is mapped it did, and was refused.)
             let access = access.right().0;
             let mut fault = Fault { address: address as u64, access, reserved: 0 };
             if self.session.ask::<{ abi::FAULT }, _>(&mut fault).is_ok() {

@@ -345,8 +345,8 @@ impl Backend for KernelPool {
         self.show(arena, view, Over::Mine)
     }
 
-    fn touched(&self, arena: &Arena, address: usize, access: Access) -> Touch {
-        self.touch(arena, address, access)
+    fn touched(&self, arena: &Arena, address: usize, access: Access, present: bool) -> Touch {
+        self.touch(arena, address, access, present)
     }
 
     fn refusal(&self) -> Option<(ObjectId, Refusal)> {
@@ -359,7 +359,8 @@ impl Backend for KernelPool {
         if !granted.contains(Rights::READ) {
             return Err(Error::denied(id, Rights::READ));
         }
-        if let Some(view) = self.session.shown().filter(|_| granted.contains(Rights::EXEC)) {
+        // What this context may not run, another one may: the module decides at the fault.
+        if let Some(view) = self.session.shown().filter(|_| wanted.contains(Rights::EXEC)) {
             window.show(view, true)?;
         }
         Ok(Mapped { granted, fot_pages: there.fot_pages })

@@ -86,11 +86,14 @@ extern "C" fn handler(signal: i32, info: *mut libc::siginfo_t, context: *mut lib
     // SAFETY: as above.
     let saved = unsafe { *errno };
     // A positive code is the kernel's: kill(2) and raise(3) carry no address.
-    if signal == libc::SIGSEGV && code > 0 && resolve(address, access(context)) == Outcome::Resolved
-    {
+    let ours = || resolve(address, access(context), was_present(context));
+    if signal == libc::SIGSEGV && code > 0 && ours() == Outcome::Resolved {
         // SAFETY: as above.
         unsafe { *errno = saved };
         return;
+    }
+    if signal == libc::SIGSEGV && code > 0 {
+        super::apart::refused(address, access(context));
     }
     // SAFETY: as above.
     unsafe { *errno = saved };
@@ -109,7 +112,7 @@ extern "C" fn handler(signal: i32, info: *mut libc::siginfo_t, context: *mut lib
     }
 }
 
-fn resolve(address: usize, access: Access) -> Outcome {
+fn resolve(address: usize, access: Access, present: bool) -> Outcome {
     let Some((owner, visitors)) =
         OWNERS.get(address >> ARENA_BITS).zip(VISITORS.get(address >> ARENA_BITS))
     else {
@@ -122,7 +125,7 @@ fn resolve(address: usize, access: Access) -> Outcome {
     } else {
         // SAFETY: enlisted, and `retire` waits for us before it may be freed.
         let core = unsafe { &*core };
-        stack::roomy(|| core.fault(address, access))
+        stack::roomy(|| core.fault(address, access, present))
     };
     visitors.fetch_sub(1, Ordering::SeqCst);
     outcome
@@ -130,23 +133,30 @@ fn resolve(address: usize, access: Access) -> Outcome {
 
 /// What the instruction tried, from the page fault's error code.
 fn access(context: *mut libc::c_void) -> Access {
+    match code(context) {
+        code if code & 16 != 0 => Access::Execute,
+        code if code & 2 != 0 => Access::Write,
+        _ => Access::Read,
+    }
+}
+
+/// Whether a page was mapped there, without the right.
+fn was_present(context: *mut libc::c_void) -> bool {
+    code(context) & 1 != 0
+}
+
+/// The page fault's error code; 0 where there is none.
+fn code(context: *mut libc::c_void) -> i64 {
     #[cfg(target_arch = "x86_64")]
     {
         // SAFETY: the kernel passes a valid ucontext to an SA_SIGINFO handler.
         let context = unsafe { &*(context as *const libc::ucontext_t) };
-        let code = context.uc_mcontext.gregs[libc::REG_ERR as usize];
-        if code & 16 != 0 {
-            Access::Execute
-        } else if code & 2 != 0 {
-            Access::Write
-        } else {
-            Access::Read
-        }
+        context.uc_mcontext.gregs[libc::REG_ERR as usize]
     }
     #[cfg(not(target_arch = "x86_64"))]
     {
         let _ = context;
-        Access::Read
+        0
     }
 }
 

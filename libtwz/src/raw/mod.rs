@@ -20,6 +20,7 @@
 //! published.
 #![allow(unsafe_code)]
 
+pub mod apart;
 pub mod arena;
 pub mod cell;
 pub mod children;

@@ -2,7 +2,10 @@
 //! One slot as a place to map an object's files into. Backends get a window
 //! and nothing else of the address space; see [`crate::backend`].
 
-use std::os::fd::{AsRawFd as _, BorrowedFd};
+use std::{
+    os::fd::{AsRawFd as _, BorrowedFd},
+    sync::atomic::Ordering,
+};
 
 use twz_abi::{DATA_START, PAGE, Rights, SLOT, TAIL_START};
 
@@ -112,9 +115,11 @@ impl<'a> SlotWindow<'a> {
         self.arena.show_slot(self.slot, view, execute)
     }
 
-    /// Whether the slot was mapped with the right to execute.
+    /// Whether the slot was mapped to be executed, as far as that is allowed.
     pub fn executes(&self) -> bool {
-        self.arena.info(self.slot).is_some_and(|info| info.granted().contains(Rights::EXEC))
+        self.arena.info(self.slot).is_some_and(|info| {
+            Rights(info.requested.load(Ordering::Relaxed)).contains(Rights::EXEC)
+        })
     }
 
     /// Takes everything out of the slot again.

@@ -12,7 +12,8 @@
 //! - [`why()`] explains what a context allows on an object, link by link.
 //! - [`crate::Space::attach`] and its neighbours act in contexts, and
 //!   [`crate::Space::revoke`] takes rights back.
-//! - [`seal_calls`] takes system calls away from code that is not trusted.
+//! - [`crate::Space::run_apart`] runs code that is not trusted, and [`seal_calls`] takes
+//!   system calls away from it.
 //!
 //! `libtwz/SECURITY.md` is the guide, and says what differs between the two homes.
 //!
@@ -41,6 +42,7 @@
 //! # }
 //! ```
 
+mod apart;
 pub(crate) mod book;
 mod context;
 mod facts;
@@ -53,6 +55,7 @@ mod session;
 mod tests;
 mod why;
 
+pub use apart::{Ended, Touched};
 pub use context::{Context, Entry, NewContext};
 pub use facts::Ed25519;
 pub use grant::{Terms, sign};
