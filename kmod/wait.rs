@@ -11,7 +11,7 @@ use crate::{error::Result, space::Space, stats::Event};
 use kernel::{
     prelude::*,
     sync::{new_condvar, new_mutex, CondVar, CondVarTimeoutResult, Mutex},
-    time::msecs_to_jiffies,
+    time::{msecs_to_jiffies, Instant, Monotonic},
 };
 use twz_core::RecordNo;
 
@@ -93,11 +93,7 @@ impl Sleepers {
             Err(error) => Some(Err(error)),
         };
         space.counters.count(Event::Wait);
-        let mut left = match timeout {
-            u64::MAX => None,
-            // A tick more: the one that runs has begun already.
-            ns => Some(1 + msecs_to_jiffies(ns.div_ceil(1_000_000).min(u32::MAX as u64) as u32)),
-        };
+        let begun = Instant::<Monotonic>::now();
         let result = loop {
             if let Some(result) = looked {
                 break result;
@@ -105,20 +101,22 @@ impl Sleepers {
             if queue.sleepers.iter().any(|s| s.ticket == ticket && s.woken) {
                 break Ok(());
             }
-            match left {
-                None => {
-                    if bucket.changed.wait_interruptible(&mut queue) {
-                        break Err(ERESTARTSYS.into());
-                    }
+            if timeout == u64::MAX {
+                if bucket.changed.wait_interruptible(&mut queue) {
+                    break Err(ERESTARTSYS.into());
                 }
-                Some(0) => break Err(ETIMEDOUT.into()),
-                Some(jiffies) => {
-                    match bucket.changed.wait_interruptible_timeout(&mut queue, jiffies) {
-                        CondVarTimeoutResult::Woken { jiffies } => left = Some(jiffies),
-                        CondVarTimeoutResult::Timeout => left = Some(0),
-                        CondVarTimeoutResult::Signal { .. } => break Err(EINTR.into()),
-                    }
-                }
+                continue;
+            }
+            // By the clock and not by ticks, which may come late and then all at once.
+            let left = timeout.saturating_sub(begun.elapsed().as_nanos() as u64);
+            if left == 0 {
+                break Err(ETIMEDOUT.into());
+            }
+            // A tick more: the one that runs has begun already.
+            let ticks = 1 + msecs_to_jiffies(left.div_ceil(1_000_000).min(u32::MAX as u64) as u32);
+            let waited = bucket.changed.wait_interruptible_timeout(&mut queue, ticks);
+            if let CondVarTimeoutResult::Signal { .. } = waited {
+                break Err(EINTR.into());
             }
         };
         let woken = queue.sleepers.iter().position(|s| s.ticket == ticket);
