@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: MIT OR Apache-2.0
 # Installs the system packages that WHAT... needs, and only those that are missing:
-#   deps.sh build|bench|redis|fuzz|msrv|kmod|vm...
+#   deps.sh build|bench|redis|fuzz|mount|msrv|kmod|vm...
 # It looks for the commands and headers themselves, so it is instant when they
 # are there and never touches the network then.
 set -euo pipefail
@@ -37,6 +37,13 @@ for what in "$@"; do
             need redis-server redis-server
             ;;
         fuzz) need g++ g++ ;;
+        mount)
+            need fuse3 fusermount3
+            need git git
+            need python3 python3
+            need rsync rsync
+            need sqlite3 sqlite3
+            ;;
         msrv)
             need mmdebstrap mmdebstrap
             need debian-archive-keyring /usr/share/keyrings/debian-archive-keyring.gpg
@@ -54,7 +61,7 @@ for what in "$@"; do
             need e2fsprogs mkfs.ext4
             ;;
         *)
-            echo "deps.sh: no such thing as '$what' (build, bench, redis, fuzz, msrv, kmod, vm)" >&2
+            echo "deps.sh: no such thing as '$what' (build, bench, redis, fuzz, mount, msrv, kmod, vm)" >&2
             exit 2
             ;;
     esac

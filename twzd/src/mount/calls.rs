@@ -22,6 +22,7 @@ use super::{
     Cache, Fs, SERVER,
     attr::{nanoseconds, now},
     open::Change,
+    reply::{attr, empty, entry, sized},
     tree::New,
 };
 
@@ -41,20 +42,6 @@ impl Calls {
         self.fs.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn entry(&self, made: Result<fuser::FileAttr, Errno>, reply: ReplyEntry) {
-        match made {
-            Ok(attr) => reply.entry(&self.valid, &attr, Generation(0)),
-            Err(errno) => reply.error(errno),
-        }
-    }
-
-    fn attr(&self, attr: Result<fuser::FileAttr, Errno>, reply: ReplyAttr) {
-        match attr {
-            Ok(attr) => reply.attr(&self.valid, &attr),
-            Err(errno) => reply.error(errno),
-        }
-    }
-
     /// By which the kernel reads and writes the file itself, if it can. All who have
     /// a file open have the same.
     fn backing(
@@ -67,13 +54,6 @@ impl Calls {
             return None;
         }
         fs.backing(ino, open)
-    }
-}
-
-fn empty(done: Result<(), Errno>, reply: ReplyEmpty) {
-    match done {
-        Ok(()) => reply.ok(),
-        Err(errno) => reply.error(errno),
     }
 }
 
@@ -109,7 +89,7 @@ impl Filesystem for Calls {
     }
 
     fn lookup(&self, _: &Request, parent: INodeNo, name: &OsStr, reply: ReplyEntry) {
-        self.entry(self.fs().lookup(parent.0, name), reply);
+        entry(self.valid, self.fs().lookup(parent.0, name), reply);
     }
 
     fn forget(&self, _: &Request, ino: INodeNo, lookups: u64) {
@@ -117,7 +97,7 @@ impl Filesystem for Calls {
     }
 
     fn getattr(&self, _: &Request, ino: INodeNo, _: Option<FileHandle>, reply: ReplyAttr) {
-        self.attr(self.fs().attributes(ino.0), reply);
+        attr(self.valid, self.fs().attributes(ino.0), reply);
     }
 
     fn setattr(
@@ -148,7 +128,7 @@ impl Filesystem for Calls {
             ctime: ctime.map(nanoseconds),
             drop_privileges: request.uid() != 0,
         };
-        self.attr(self.fs().change(ino.0, &change), reply);
+        attr(self.valid, self.fs().change(ino.0, &change), reply);
     }
 
     fn readlink(&self, _: &Request, ino: INodeNo, reply: ReplyData) {
@@ -174,7 +154,7 @@ impl Filesystem for Calls {
         reply: ReplyEntry,
     ) {
         let new = New { parent: parent.0, name, mode, rdev, text: &[] };
-        self.entry(self.fs().make(&new, request), reply);
+        entry(self.valid, self.fs().make(&new, request), reply);
     }
 
     fn mkdir(
@@ -186,7 +166,7 @@ impl Filesystem for Calls {
         _: u32,
         reply: ReplyEntry,
     ) {
-        self.entry(self.fs().make_dir(parent.0, name, mode, request), reply);
+        entry(self.valid, self.fs().make_dir(parent.0, name, mode, request), reply);
     }
 
     fn unlink(&self, _: &Request, parent: INodeNo, name: &OsStr, reply: ReplyEmpty) {
@@ -207,7 +187,7 @@ impl Filesystem for Calls {
     ) {
         let text = target.as_os_str().as_bytes();
         let new = New { parent: parent.0, name, mode: libc::S_IFLNK | 0o777, rdev: 0, text };
-        self.entry(self.fs().make(&new, request), reply);
+        entry(self.valid, self.fs().make(&new, request), reply);
     }
 
     fn rename(
@@ -224,7 +204,7 @@ impl Filesystem for Calls {
     }
 
     fn link(&self, _: &Request, ino: INodeNo, parent: INodeNo, name: &OsStr, reply: ReplyEntry) {
-        self.entry(self.fs().link(ino.0, parent.0, name), reply);
+        entry(self.valid, self.fs().link(ino.0, parent.0, name), reply);
     }
 
     fn open(&self, _: &Request, ino: INodeNo, flags: OpenFlags, reply: ReplyOpen) {
@@ -493,14 +473,5 @@ impl Filesystem for Calls {
             Ok(copied) => reply.written(copied as u32),
             Err(errno) => reply.error(errno),
         }
-    }
-}
-
-/// An extended attribute, or how long it is.
-fn sized(value: &[u8], size: u32, reply: ReplyXattr) {
-    match size as usize {
-        0 => reply.size(value.len() as u32),
-        room if room < value.len() => reply.error(Errno::ERANGE),
-        _ => reply.data(value),
     }
 }

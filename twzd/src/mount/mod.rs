@@ -4,14 +4,15 @@
 //!
 //! [`Fs`] is the file system, over any pool: its names in [`tree`], what is open in
 //! [`open`], what is in a file in [`content`], what POSIX wants besides in [`attr`]
-//! and [`table`], which inodes there are in [`nodes`]. [`calls`] answers the kernel
-//! with it, and [`serve`] mounts it and takes it down.
+//! and [`table`], which inodes there are in [`nodes`]. [`calls`] and [`reply`] answer
+//! the kernel with it, and [`serve`] mounts it and takes it down.
 
 mod attr;
 mod calls;
 mod content;
 mod nodes;
 mod open;
+mod reply;
 mod serve;
 mod table;
 mod tree;

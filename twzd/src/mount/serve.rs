@@ -228,7 +228,8 @@ pub fn mount_point(dir: &Path) -> Outcome<PathBuf> {
         other => other.map_err(Fail::file("mount at", dir))?,
     };
     if let Some((kind, source)) = mounted(&absolute) {
-        if fs::metadata(&absolute).is_err_and(|error| lost(&error)) {
+        // What stat(2) says may be in the kernel's cache.
+        if fs::read_dir(&absolute).is_err_and(|error| lost(&error)) {
             return Err(dead(dir));
         }
         return Err(Fail::no(

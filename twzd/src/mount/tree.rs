@@ -376,12 +376,7 @@ impl Fs {
                 return Err(Errno::EEXIST);
             }
             if source == Binding::Directory && target == Some(Binding::Directory) {
-                let marker = self.clear(&new)?;
-                if let Err(error) = self.pool.rename(&old, &new) {
-                    self.restore(&new, marker);
-                    return Err(errno(error));
-                }
-                self.drop_marker(marker);
+                self.replace_dir(&old, &new)?;
                 self.nodes.remove_dir(to.0, new_name);
             } else {
                 self.pool.rename(&old, &new).map_err(errno)?;
@@ -395,9 +390,31 @@ impl Fs {
         }
         self.changed(from.0);
         self.changed(to.0);
-        if let Binding::Object(id) = source {
-            self.note(self.nodes.number_of(id), |attr| attr.ctime = now());
+        let moved = match source {
+            Binding::Object(id) => self.nodes.number_of(id),
+            Binding::Directory => self.nodes.number_of_dir(to.0, new_name, None),
+        };
+        self.note(moved, |attr| attr.ctime = now());
+        Ok(())
+    }
+
+    /// Renames a directory to the name of one that has nothing in it.
+    fn replace_dir(&mut self, old: &str, new: &str) -> Answer<()> {
+        let marker = self.clear(new)?;
+        let renamed = match self.pool.rename(old, new) {
+            // A store puts no directory in the place of another.
+            Err(Error::NameTaken(_)) => self.pool.remove_dir(new).and_then(|()| {
+                self.pool.rename(old, new).inspect_err(|_| {
+                    let _ = self.pool.make_dir(new);
+                })
+            }),
+            other => other,
+        };
+        if let Err(error) = renamed {
+            self.restore(new, marker);
+            return Err(errno(error));
         }
+        self.drop_marker(marker);
         Ok(())
     }
 

@@ -1,0 +1,300 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! What calls do and answer, one kind of call a test.
+
+use std::{
+    ffi::OsStr,
+    fs::{self, File, OpenOptions},
+    io::{Read as _, Seek as _, SeekFrom, Write as _},
+    os::{
+        fd::AsFd as _,
+        unix::{
+            ffi::OsStrExt as _,
+            fs::{FileExt as _, MetadataExt as _, PermissionsExt as _, chown, symlink},
+        },
+    },
+    path::Path,
+};
+
+use nix::{
+    fcntl::{FallocateFlags, RenameFlags, copy_file_range, fallocate, renameat2},
+    unistd::{Whence, lseek},
+};
+
+use crate::place::{Home, Place, errno, homes, mountable};
+
+/// Runs a test on each kind of pool, which is whole afterwards.
+fn everywhere(test: &str, act: impl Fn(&Place)) {
+    if !mountable(test) {
+        return;
+    }
+    for &home in homes() {
+        let place = Place::mounted(home);
+        act(&place);
+        place.unmount();
+        place.check();
+    }
+}
+
+fn open(path: &Path) -> File {
+    let mut options = OpenOptions::new();
+    options.read(true).write(true).create(true).truncate(false).open(path).expect("it opens")
+}
+
+#[test]
+fn an_open_file_lives_on_without_a_name() {
+    everywhere("calls::an_open_file_lives_on_without_a_name", |place| {
+        // An image is the daemon's alone while it is mounted.
+        place.unmount();
+        let before = place.twz(&["ls", "--json"]).matches("\"id\"").count();
+        place.mount();
+        let mut file = open(&place.at("file"));
+        file.write_all(b"some bytes").expect("written");
+        fs::remove_file(place.at("file")).expect("removed");
+        assert_eq!(file.metadata().expect("stat").nlink(), 0);
+        file.write_all(b", and more").expect("written");
+        file.seek(SeekFrom::Start(0)).expect("seek");
+        let mut text = String::new();
+        file.read_to_string(&mut text).expect("read");
+        assert_eq!(text, "some bytes, and more");
+        drop(file);
+        place.unmount();
+        let after = place.twz(&["ls", "--json"]).matches("\"id\"").count();
+        assert_eq!(after, before, "its object is gone");
+        place.mount();
+    });
+}
+
+#[test]
+fn renames_of_every_kind() {
+    everywhere("calls::renames_of_every_kind", |place| {
+        let rename = |from: &str, to: &str, flags| {
+            let (from, to) = (place.at(from), place.at(to));
+            let here = nix::fcntl::AT_FDCWD;
+            renameat2(here, &from, here, &to, flags).map_err(std::io::Error::from)
+        };
+        let text = |path: &str| fs::read_to_string(place.at(path)).expect("it is there");
+        for name in ["a", "b"] {
+            fs::write(place.at(name), name).expect("written");
+            fs::create_dir(place.at(&format!("dir-{name}"))).expect("made");
+        }
+        fs::write(place.at("dir-a/in"), "in").expect("written");
+        let none = RenameFlags::empty();
+        assert_eq!(errno(rename("a", "b", RenameFlags::RENAME_NOREPLACE)), libc::EEXIST);
+        rename("a", "b", RenameFlags::RENAME_EXCHANGE).expect("exchanged");
+        assert_eq!((text("a"), text("b")), ("b".into(), "a".into()));
+        rename("a", "b", none).expect("replaced");
+        assert_eq!(text("b"), "b");
+        assert_eq!(errno(rename("a", "c", none)), libc::ENOENT);
+        assert_eq!(errno(rename("dir-b", "dir-a", none)), libc::ENOTEMPTY);
+        assert_eq!(errno(rename("b", "dir-a", none)), libc::EISDIR);
+        assert_eq!(errno(rename("dir-a", "b", none)), libc::ENOTDIR);
+        assert_eq!(errno(rename("dir-a", "dir-a/below", none)), libc::EINVAL);
+        fs::set_permissions(place.at("dir-a"), fs::Permissions::from_mode(0o750)).expect("chmod");
+        rename("dir-a", "dir-b", none).expect("replaced, as it is empty");
+        assert_eq!(text("dir-b/in"), "in");
+        assert_eq!(fs::metadata(place.at("dir-b")).expect("stat").mode() & 0o7777, 0o750);
+        fs::create_dir(place.at("other")).expect("made");
+        rename("other", "dir-b", RenameFlags::RENAME_EXCHANGE).expect("exchanged");
+        assert_eq!(text("other/in"), "in");
+        assert_eq!(fs::read_dir(place.at("dir-b")).expect("listed").count(), 0);
+        fs::remove_dir(place.at("dir-b")).expect("removed");
+    });
+}
+
+#[test]
+fn attributes_stay() {
+    everywhere("calls::attributes_stay", |place| {
+        let path = place.at("file");
+        fs::write(&path, "12345").expect("written");
+        fs::hard_link(&path, place.at("link")).expect("linked");
+        symlink("some/where", place.at("soft")).expect("linked");
+        fs::create_dir(place.at("dir")).expect("made");
+        chown(&path, Some(12), Some(34)).expect("chown");
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o4710)).expect("chmod");
+        fs::set_permissions(place.at("dir"), fs::Permissions::from_mode(0o1777)).expect("chmod");
+        let old = std::time::UNIX_EPOCH + std::time::Duration::new(1_234_567_890, 123_456_789);
+        open(&path).set_times(fs::FileTimes::new().set_modified(old)).expect("times");
+        nix::unistd::mkfifo(&place.at("pipe"), nix::sys::stat::Mode::S_IRUSR).expect("made");
+        for _ in 0..2 {
+            let stat = fs::metadata(&path).expect("stat");
+            assert_eq!((stat.uid(), stat.gid(), stat.nlink(), stat.len()), (12, 34, 2, 5));
+            assert_eq!(stat.mode(), libc::S_IFREG | 0o4710);
+            assert_eq!(stat.modified().expect("a time"), old);
+            assert_eq!(fs::metadata(place.at("link")).expect("stat").ino(), stat.ino());
+            assert_eq!(fs::read_link(place.at("soft")).expect("a link"), Path::new("some/where"));
+            assert_eq!(fs::metadata(place.at("dir")).expect("stat").mode() & 0o7777, 0o1777);
+            assert_eq!(fs::metadata(place.at("pipe")).expect("stat").mode(), libc::S_IFIFO | 0o400);
+            place.again();
+        }
+        chown(&path, Some(13), None).expect("chown");
+        assert_eq!(fs::metadata(&path).expect("stat").mode() & 0o7777, 0o710, "no set-user-id");
+    });
+}
+
+#[test]
+fn times_move_with_what_is_done() {
+    everywhere("calls::times_move_with_what_is_done", |place| {
+        let path = place.at("file");
+        fs::write(&path, "1").expect("written");
+        let past = std::time::UNIX_EPOCH + std::time::Duration::from_secs(1_000_000);
+        let set = || {
+            let times = fs::FileTimes::new().set_modified(past).set_accessed(past);
+            open(&path).set_times(times).expect("times");
+            assert_eq!(fs::metadata(&path).expect("stat").modified().expect("a time"), past);
+        };
+        let moved = || fs::metadata(&path).expect("stat").modified().expect("a time") > past;
+        set();
+        let file = open(&path);
+        file.write_all_at(b"2", 0).expect("written");
+        assert!(moved(), "by a write");
+        drop(file);
+        assert!(moved(), "after the close");
+        set();
+        open(&path).set_len(100).expect("truncated");
+        assert!(moved(), "by a new length");
+        set();
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).expect("chmod");
+        assert!(!moved(), "not by a new mode");
+        let dir = place.at("dir");
+        fs::create_dir(&dir).expect("made");
+        let made = fs::metadata(&dir).expect("stat").modified().expect("a time");
+        std::thread::sleep(std::time::Duration::from_millis(20));
+        fs::write(dir.join("name"), "").expect("written");
+        assert!(fs::metadata(&dir).expect("stat").modified().expect("a time") > made);
+    });
+}
+
+#[test]
+fn holes_are_zeros() {
+    everywhere("calls::holes_are_zeros", |place| {
+        let path = place.at("file");
+        let file = open(&path);
+        let size = 1 << 20;
+        file.write_all_at(&vec![7; size], 0).expect("written");
+        let how = FallocateFlags::FALLOC_FL_PUNCH_HOLE | FallocateFlags::FALLOC_FL_KEEP_SIZE;
+        fallocate(file.as_fd(), how, 100_000, 300_001).expect("a hole");
+        let check = |file: &File| {
+            let mut bytes = vec![1; size];
+            file.read_exact_at(&mut bytes, 0).expect("read");
+            let zeros = bytes.iter().position(|byte| *byte == 0).expect("a zero");
+            let count = bytes.iter().filter(|byte| **byte == 0).count();
+            assert_eq!((zeros, count), (100_000, 300_001));
+        };
+        check(&file);
+        file.sync_all().expect("durable");
+        if place.home == Home::Directory {
+            let hole = lseek(file.as_fd(), 0, Whence::SeekHole).expect("a hole");
+            assert_eq!(hole, 102_400);
+        }
+        assert_eq!(lseek(file.as_fd(), 0, Whence::SeekData).expect("data"), 0);
+        let past = lseek(file.as_fd(), size as i64, Whence::SeekData);
+        assert_eq!(past, Err(nix::errno::Errno::ENXIO));
+        drop(file);
+        place.again();
+        check(&open(&path));
+        let file = open(&path);
+        fallocate(file.as_fd(), FallocateFlags::empty(), 0, size as i64 + 5).expect("room");
+        assert_eq!(file.metadata().expect("stat").len(), size as u64 + 5);
+        // What was cut off does not come back.
+        file.set_len(10).expect("cut");
+        file.set_len(5000).expect("longer");
+        let mut bytes = vec![1; 5000];
+        file.read_exact_at(&mut bytes, 0).expect("read");
+        assert_eq!(bytes.iter().filter(|byte| **byte != 0).count(), 10);
+    });
+}
+
+#[test]
+fn a_copy_has_the_bytes_and_goes_its_own_way() {
+    everywhere("calls::a_copy_has_the_bytes_and_goes_its_own_way", |place| {
+        let bytes: Vec<u8> = (0..700_001u32).map(|n| (n % 251) as u8).collect();
+        fs::write(place.at("from"), &bytes).expect("written");
+        let (from, to) = (open(&place.at("from")), open(&place.at("to")));
+        let copied = copy_file_range(&from, None, &to, None, 1 << 30).expect("copied");
+        assert_eq!(copied, bytes.len());
+        assert!(fs::read(place.at("to")).expect("read") == bytes, "all of it");
+        to.write_all_at(b"own", 50_000).expect("written");
+        from.write_all_at(b"other", 60_000).expect("written");
+        drop((from, to));
+        place.again();
+        let (from, to) = (fs::read(place.at("from")), fs::read(place.at("to")));
+        let (from, to) = (from.expect("read"), to.expect("read"));
+        assert_eq!((&to[50_000..50_003], &from[60_000..60_005]), (&b"own"[..], &b"other"[..]));
+        assert_eq!(from.iter().zip(&to).filter(|(a, b)| a != b).count(), 8);
+        // Into the middle of what is there.
+        let (from, to) = (open(&place.at("from")), open(&place.at("to")));
+        let (mut at, mut to_at) = (1000, 2000);
+        let copied = copy_file_range(&from, Some(&mut at), &to, Some(&mut to_at), 5000);
+        assert_eq!(copied, Ok(5000));
+        let mut middle = vec![0; 5000];
+        to.read_exact_at(&mut middle, 2000).expect("read");
+        assert!(middle == bytes[1000..6000]);
+    });
+}
+
+#[test]
+fn names_that_cannot_be() {
+    everywhere("calls::names_that_cannot_be", |place| {
+        let long = "n".repeat(255);
+        fs::write(place.at(&long), "x").expect("255 bytes are a name");
+        assert_eq!(errno(fs::write(place.at(&"n".repeat(256)), "x")), libc::ENAMETOOLONG);
+        let odd = place.dir().join(OsStr::from_bytes(b"caf\xe9"));
+        assert_eq!(errno(fs::write(odd, "x")), libc::EILSEQ);
+        assert_eq!(errno(fs::write(place.at("dir/.mount"), "x")), libc::ENOENT);
+        fs::create_dir(place.at("dir")).expect("made");
+        assert_eq!(errno(fs::metadata(place.at("dir/.mount"))), libc::ENOENT);
+        assert_eq!(errno(fs::write(place.at("dir/.mount"), "x")), libc::EPERM);
+        assert_eq!(errno(fs::read(place.at(&format!("{long}/x")))), libc::ENOTDIR);
+        assert_eq!(errno(fs::remove_file(place.at("dir"))), libc::EISDIR);
+        assert_eq!(errno(fs::remove_dir(place.at(&long))), libc::ENOTDIR);
+        let names = "ünï 'q\" \n\t*";
+        fs::write(place.at(names), "odd").expect("a name");
+        let listed = fs::read_dir(place.dir()).expect("listed");
+        let listed: Vec<_> = listed.map(|entry| entry.expect("an entry").file_name()).collect();
+        assert!(listed.iter().any(|name| name == names) && listed.len() == 3, "{listed:?}");
+    });
+}
+
+#[test]
+fn more_than_an_object_holds_is_too_big() {
+    everywhere("calls::more_than_an_object_holds_is_too_big", |place| {
+        let file = open(&place.at("file"));
+        assert_eq!(errno(file.set_len(1 << 31)), libc::EFBIG);
+        assert_eq!(file.metadata().expect("stat").len(), 0);
+        file.set_len(1 << 29).expect("half as much as there can be");
+    });
+}
+
+#[test]
+fn a_full_pool_is_no_space() {
+    if !mountable("calls::a_full_pool_is_no_space") || !homes().contains(&Home::Image) {
+        return;
+    }
+    let place = Place::mounted(Home::Image);
+    let chunk = vec![5; 8 << 20];
+    let refused = (0..64).find_map(|n| {
+        let mut file = open(&place.at(&format!("file{n}")));
+        file.write_all(&chunk).and_then(|()| file.sync_all()).err()
+    });
+    assert_eq!(refused.and_then(|error| error.raw_os_error()), Some(libc::ENOSPC));
+    fs::remove_file(place.at("file0")).expect("a full pool can be emptied");
+    fs::write(place.at("small"), "x").expect("and then written");
+    place.unmount();
+    place.check();
+}
+
+#[test]
+fn extended_attributes_say_the_object() {
+    everywhere("calls::extended_attributes_say_the_object", |place| {
+        let path = place.at("file");
+        fs::write(&path, "x").expect("written");
+        let said = place.shell("python3 -c 'import os; print(os.getxattr(\"file\", \"user.twz.id\").decode())' 2>&1 || true");
+        let id = place.home != Home::Directory;
+        assert!(said.contains("supported") != id, "{said}");
+        place.unmount();
+        if id {
+            assert_eq!(place.twz(&["name", "resolve", "/file"]).trim(), said.trim());
+        }
+        place.mount();
+    });
+}

@@ -1,0 +1,14 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! `twz mount` from outside: a real mount of each kind of pool, used by real programs
+//! and by calls of the standard library. With `TWZ_BACKEND=kernel` it is the kernel
+//! module's pool (`tests/mount/vm.sh` does that in the virtual machine). What each file
+//! tests is its name; [`place`] mounts.
+
+mod calls;
+mod life;
+mod objects;
+mod place;
+mod programs;
+#[path = "../cli/world.rs"]
+#[allow(dead_code)]
+mod world;

@@ -1,0 +1,39 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! How [`super::calls`] passes on what came of a call: the answer, or the error.
+
+use std::time::Duration;
+
+use fuser::{Errno, FileAttr, Generation, ReplyAttr, ReplyEmpty, ReplyEntry, ReplyXattr};
+
+/// An inode that was looked up or made; `valid` is how long that may be relied on.
+pub fn entry(valid: Duration, made: Result<FileAttr, Errno>, reply: ReplyEntry) {
+    match made {
+        Ok(attr) => reply.entry(&valid, &attr, Generation(0)),
+        Err(errno) => reply.error(errno),
+    }
+}
+
+/// What stat(2) says.
+pub fn attr(valid: Duration, attr: Result<FileAttr, Errno>, reply: ReplyAttr) {
+    match attr {
+        Ok(attr) => reply.attr(&valid, &attr),
+        Err(errno) => reply.error(errno),
+    }
+}
+
+/// That it was done.
+pub fn empty(done: Result<(), Errno>, reply: ReplyEmpty) {
+    match done {
+        Ok(()) => reply.ok(),
+        Err(errno) => reply.error(errno),
+    }
+}
+
+/// An extended attribute, or how long it is.
+pub fn sized(value: &[u8], size: u32, reply: ReplyXattr) {
+    match size as usize {
+        0 => reply.size(value.len() as u32),
+        room if room < value.len() => reply.error(Errno::ERANGE),
+        _ => reply.data(value),
+    }
+}
