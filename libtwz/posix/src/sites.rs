@@ -24,19 +24,30 @@ const HARMLESS: &[u32] = &[
 
 /// Whether there is an instruction in it that could go behind this library's back.
 pub fn is_dangerous(code: &[u8]) -> bool {
-    let mut rest = 0;
-    while let Some(found) = code[rest..].windows(2).position(|pair| pair == [0x0f, 0x05]) {
-        let at = rest + found;
-        if dangerous(&code[at.saturating_sub(BEFORE)..at], &code[at + 2..]) {
-            return true;
+    code.windows(2).enumerate().any(|(at, pair)| {
+        pair == [0x0f, 0x05] && dangerous(&code[at.saturating_sub(BEFORE)..at], &code[at + 2..])
+    })
+}
+
+/// Whether these two bytes are a distance within another instruction: no code goes on with
+/// a 0 behind a call, and some instructions end in a distance of four bytes.
+fn is_distance(before: &[u8], after: &[u8]) -> bool {
+    let relative = |modrm: u8| modrm & 0xc7 == 0x05;
+    match before {
+        _ if after.first() == Some(&0) => true,
+        [.., 0xe8 | 0xe9, _] | [.., 0xe8 | 0xe9] => true,
+        [.., opcode, modrm] | [.., opcode, modrm, _] if relative(*modrm) => {
+            matches!(opcode, 0x63 | 0x80..=0x8d | 0x38..=0x3b | 0xc6 | 0xc7 | 0xf6 | 0xf7 | 0xff)
         }
-        rest = at + 2;
+        _ => false,
     }
-    false
 }
 
 /// Judges one, by what stands before it and after it.
 fn dangerous(before: &[u8], after: &[u8]) -> bool {
+    if is_distance(before, after) {
+        return false;
+    }
     if let Some(number) = number(before) {
         return !is_harmless(number);
     }
@@ -92,6 +103,9 @@ mod tests {
         assert!(!is_dangerous(&futex));
         assert!(!is_dangerous(&[0x0f, 0x05]));
         assert!(!is_dangerous(&[0xb8, 0x0f, 0x05, 0, 0]), "a number, by chance");
+        let call = [0x31, 0xc0, 0xe8, 0x29, 0x0f, 0x05, 0x00, 0x83, 0x3d];
+        assert!(!is_dangerous(&call), "a function, as far away by chance");
+        assert!(!is_dangerous(&[0x31, 0xc0, 0x48, 0x8d, 0x35, 0x76, 0x0f, 0x05, 0x01]));
         assert!(is_dangerous(&[futex.as_slice(), &[0xb8, 3, 0, 0, 0, 0x0f, 0x05]].concat()));
     }
 }

@@ -75,7 +75,7 @@ names! {
         calls::at(Way::Read, fd, &piece(buffer, length), offset, ask)
     }
     pread(fd: c_int, buffer: *mut c_void, length: size_t, offset: off64_t) -> ssize_t {
-        let ask = || real::pread64(fd, buffer, length, offset);
+        let ask = || real::pread(fd, buffer, length, offset);
         calls::at(Way::Read, fd, &piece(buffer, length), offset, ask)
     }
     __pread64(fd: c_int, buffer: *mut c_void, length: size_t, offset: off64_t) -> ssize_t {
@@ -95,7 +95,7 @@ names! {
         calls::at(Way::Write, fd, &piece(buffer, length), offset, ask)
     }
     pwrite(fd: c_int, buffer: *const c_void, length: size_t, offset: off64_t) -> ssize_t {
-        let ask = || real::pwrite64(fd, buffer, length, offset);
+        let ask = || real::pwrite(fd, buffer, length, offset);
         calls::at(Way::Write, fd, &piece(buffer, length), offset, ask)
     }
     __pwrite64(fd: c_int, buffer: *const c_void, length: size_t, offset: off64_t) -> ssize_t {
@@ -117,7 +117,9 @@ names! {
         calls::at(Way::Read, fd, pieces, offset, || real::preadv64(fd, from, count, offset))
     }
     preadv(fd: c_int, from: *const iovec, count: c_int, offset: off64_t) -> ssize_t {
-        preadv64(fd, from, count, offset)
+        let mut room = NO_PIECES;
+        let pieces = pieces(fd, from, count, &mut room);
+        calls::at(Way::Read, fd, pieces, offset, || real::preadv(fd, from, count, offset))
     }
     pwritev64(fd: c_int, from: *const iovec, count: c_int, offset: off64_t) -> ssize_t {
         let mut room = NO_PIECES;
@@ -125,13 +127,15 @@ names! {
         calls::at(Way::Write, fd, pieces, offset, || real::pwritev64(fd, from, count, offset))
     }
     pwritev(fd: c_int, from: *const iovec, count: c_int, offset: off64_t) -> ssize_t {
-        pwritev64(fd, from, count, offset)
+        let mut room = NO_PIECES;
+        let pieces = pieces(fd, from, count, &mut room);
+        calls::at(Way::Write, fd, pieces, offset, || real::pwritev(fd, from, count, offset))
     }
     lseek64(fd: c_int, by: off64_t, whence: c_int) -> off64_t {
         calls::seek(fd, by, whence, || real::lseek64(fd, by, whence))
     }
     lseek(fd: c_int, by: off64_t, whence: c_int) -> off64_t {
-        calls::seek(fd, by, whence, || real::lseek64(fd, by, whence))
+        calls::seek(fd, by, whence, || real::lseek(fd, by, whence))
     }
     __lseek(fd: c_int, by: off64_t, whence: c_int) -> off64_t { lseek(fd, by, whence) }
     llseek(fd: c_int, by: off64_t, whence: c_int) -> off64_t { lseek(fd, by, whence) }

@@ -70,6 +70,11 @@ real! {
     write(fd: c_int, buffer: *const c_void, length: size_t) -> ssize_t;
     pread64(fd: c_int, buffer: *mut c_void, length: size_t, offset: off64_t) -> ssize_t;
     pwrite64(fd: c_int, buffer: *const c_void, length: size_t, offset: off64_t) -> ssize_t;
+    pread(fd: c_int, buffer: *mut c_void, length: size_t, offset: off64_t) -> ssize_t;
+    pwrite(fd: c_int, buffer: *const c_void, length: size_t, offset: off64_t) -> ssize_t;
+    lseek(fd: c_int, by: off64_t, whence: c_int) -> off64_t;
+    preadv(fd: c_int, pieces: *const iovec, count: c_int, offset: off64_t) -> ssize_t;
+    pwritev(fd: c_int, pieces: *const iovec, count: c_int, offset: off64_t) -> ssize_t;
     readv(fd: c_int, pieces: *const iovec, count: c_int) -> ssize_t;
     writev(fd: c_int, pieces: *const iovec, count: c_int) -> ssize_t;
     preadv64(fd: c_int, pieces: *const iovec, count: c_int, offset: off64_t) -> ssize_t;
