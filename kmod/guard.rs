@@ -51,6 +51,8 @@ guards! {
     NullPage = "null_page",
     /// A context that is loaded anew and allows less takes pages out.
     LoadZap = "load_zap",
+    /// A load of earlier bytes does not take the place of one of later bytes.
+    LoadOrder = "load_order",
     /// A raised epoch takes pages out.
     RevokeZap = "revoke_zap",
     /// A grant that ends takes pages out.

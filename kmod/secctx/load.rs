@@ -14,6 +14,7 @@ use super::{
 use crate::{
     command::zero,
     error::{Refusal, Result},
+    guard::{on, Guard},
     session::Session,
     slot::COPY,
     space::{Space, State},
@@ -219,7 +220,7 @@ impl State {
         let hold = self.contexts.hold(no).ok_or(ENOENT)?;
         let Some(context) = self.contexts.get_mut(no) else { return Err(ENOENT.into()) };
         // Somebody who began later has read what we have, or what came after it.
-        if context.ticket > ticket {
+        if context.ticket > ticket && on(Guard::LoadOrder) {
             let Built { grants, void, .. } = context.table.built;
             return Ok((Loaded { hold, grants, void }, Some((kept, table))));
         }

@@ -70,7 +70,8 @@ fn numbers(file: &str) -> BTreeMap<String, u64> {
     all
 }
 
-fn number(file: &str, name: &str) -> u64 {
+/// A number in one of the files.
+pub fn number(file: &str, name: &str) -> u64 {
     *numbers(file).get(name).unwrap_or_else(|| panic!("{file} has no {name}"))
 }
 

@@ -10,8 +10,9 @@ use twz_abi::{
     DATA_START, ObjectId, PAGE, Rights, SLOT,
     ioctl::attach_flags::SWITCH,
     reason,
-    security::{Gate, Mask, context_flags::CONFINED},
+    security::{Gate, Mask, RECORD, context_flags::CONFINED},
 };
+use twz_core::security::link::digest;
 
 use crate::{
     errno::{Errno, Result},
@@ -30,6 +31,7 @@ pub const TESTS: &[Test] = tests![
     a6_a_refused_access_goes_on_in_the_first_context_that_allows_it,
     a6_never_beyond_the_view,
     a6a_a_gate_is_the_only_way_in,
+    g8_the_first_64_gates_of_a_target_admit,
     a6b_the_code_that_runs_has_to_be_there_too,
     a6b_a_system_call_is_the_code_that_makes_it,
     a6c_out_of_a_confined_context_only_a_gate_leads,
@@ -179,6 +181,38 @@ fn a6a_a_gate_is_the_only_way_in() {
         // Who is there goes where it likes.
         assert_eq!(probe::exec(world.slot(CODE, GATE + 8)), Ok(()));
         assert_eq!(probe::load(world.at(SECRET, 0)), Ok(SAID));
+    });
+}
+
+/// More gates than count: by the order of the grants' hashes, not of their records.
+fn g8_the_first_64_gates_of_a_target_admit() {
+    let cast = Cast::new();
+    let s = &cast.world.session;
+    let none = context(s, cast.owner.id, Rights::USE, 0);
+    assert_eq!(s.resize(cast.program, 80 * RECORD as u64), Ok(()));
+    let mut gates: Vec<_> = (0..70)
+        .map(|n| {
+            let at = GATE + n * 16;
+            let grant = cast.owner.grant(cast.code, cast.program, Rights(5), gate(at));
+            put(s, cast.program, 1 + n, &grant);
+            (digest(&grant), at)
+        })
+        .collect();
+    gates.sort();
+    inside(&cast.world, |world| {
+        let s = &world.session;
+        assert_eq!(s.attach(none, SWITCH), Ok(()));
+        assert_eq!(s.attach(cast.program, 0), Ok(()));
+        for (n, (_, at)) in gates.iter().enumerate() {
+            let at = world.slot(CODE, *at);
+            if n < 64 {
+                assert_eq!(probe::exec(at), Ok(()), "gate {n}");
+                assert_eq!(s.active(), cast.program, "gate {n}");
+                assert_eq!(s.switch(none), Ok(()));
+            } else {
+                denied(world, probe::exec(at), at, reason::NO_GATE);
+            }
+        }
     });
 }
 

@@ -4,16 +4,17 @@
 //! contexts hold is in `contexts.rs`.
 
 use std::{
-    sync::atomic::{AtomicU64, Ordering},
+    sync::atomic::{AtomicBool, AtomicU64, Ordering},
     time::{Duration, Instant},
 };
 
 use twz_abi::{
     ObjectId, PAGE, Rights,
-    ioctl::attach_flags::SWITCH,
-    security::{Gate, Grant, Mask},
+    ioctl::{self as abi, attach_flags::SWITCH},
+    security::{Gate, Grant, Mask, RECORD},
 };
 use twz_core::security::link::digest;
+use zerocopy::IntoBytes as _;
 
 use crate::{
     attacks,
@@ -23,7 +24,8 @@ use crate::{
     process::{self, Shared},
     rng::Rng,
     security::{Owner, context, put},
-    sys::Session,
+    suites::debugfs::number,
+    sys::{self, Session},
     world::{OPEN, RW, World},
 };
 
@@ -34,6 +36,7 @@ pub const TESTS: &[Test] = attacks![
     load_zap: store_after_a_load_took_the_default_away,
     load_zap: store_to_a_file_in_memory_after_a_load,
     load_zap: store_to_what_was_deleted_after_a_load,
+    load_order: store_after_an_older_load_came_late,
     revoke_zap: store_after_the_epoch_was_raised,
     revoke_zap: store_in_another_program_after_the_epoch_was_raised,
     revoke_zap: store_after_the_epoch_of_who_passed_it_on_was_raised,
@@ -138,6 +141,49 @@ fn store_to_what_was_deleted_after_a_load() -> Attack {
     assert!(s.stores(0));
     s.load_nothing();
     Attack::succeeded(s.stores(0))
+}
+
+/// Forged grants that a load is slow to refuse: each is verified, and none remembered.
+const FORGED: u64 = 400;
+
+/// A load that began before the grant was taken away ends after the load that was told.
+fn store_after_an_older_load_came_late() -> Attack {
+    let s = stage(PAGE);
+    let session = s.session();
+    let forged: Vec<u8> = (1..=FORGED)
+        .flat_map(|n| Grant { expires: u64::MAX - n, ..s.grant() }.as_bytes().to_vec())
+        .collect();
+    // What others are about on this machine decides which load ends first.
+    for _ in 0..20 {
+        assert_eq!(session.resize(s.web, (FORGED + 2) * RECORD as u64), Ok(()));
+        put(session, s.web, 0, &s.grant());
+        let at = PAGE + 2 * RECORD as u64;
+        assert_eq!(session.write(s.web, at, &forged), Ok(forged.len() as u64));
+        let (verified, over) = (|| number("faults", "signatures_verified"), AtomicBool::new(false));
+        let (before, fd) = (verified(), session.raw());
+        let late = std::thread::scope(|scope| {
+            let older = scope.spawn(|| {
+                let mut load = abi::ContextOnly { context: s.web, ..Default::default() };
+                let done = sys::command(fd, abi::LOAD, &mut load);
+                over.store(true, Ordering::SeqCst);
+                done
+            });
+            // It has copied what it is looking at.
+            while verified() < before + 3 {
+                std::thread::sleep(Duration::from_millis(1));
+            }
+            assert_eq!(session.resize(s.web, 2 * RECORD as u64), Ok(()));
+            s.load_nothing();
+            assert!(!s.stores(0), "what was loaded last counts");
+            let late = !over.load(Ordering::SeqCst);
+            assert_eq!(older.join().expect("a thread"), Ok(()));
+            late
+        });
+        if late {
+            return Attack::succeeded(s.stores(0));
+        }
+    }
+    panic!("no load was slower than another one that began later");
 }
 
 fn store_after_the_epoch_was_raised() -> Attack {

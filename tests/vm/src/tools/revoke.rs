@@ -13,5 +13,10 @@ pub fn run(options: &Options) -> bool {
     let rounds = options.count.unwrap_or(100_000);
     let Raced { stale, stores } = race(rounds, 20);
     let said = format!("{rounds} times, {stores} stores, {stale} of them too late");
-    report("revoke", if stale == 0 && stores > rounds / 4 { Ok(said) } else { Err(said) })
+    // On a module that lacks the lock around looking and mapping, some have to be.
+    let expected = match &options.expect_broken {
+        None => stale == 0 && stores > rounds / 4,
+        Some(_) => stale > 0,
+    };
+    report("revoke", if expected { Ok(said) } else { Err(said) })
 }
