@@ -3,7 +3,7 @@
 //!
 //! A program that [`register`]s is a *thread object* of its pool: `twzd` finds
 //! the object and starts the program again whenever it is gone without having
-//! said that it is done. Started again, it finds its view attached, the
+//! said that it is done. Started again, it finds its contexts and its view attached, the
 //! transactions that it had open undone or finished, and its handler called,
 //! before [`register`] returns.
 //!
@@ -111,11 +111,8 @@ pub fn register(
         return Err(Error::Unsupported("the thread of that name is another user's"));
     }
     let prepared = (|| {
-        if !before.contexts.is_empty() {
-            return Err(Error::Unsupported(
-                "the thread is attached to contexts, which this release cannot attach",
-            ));
-        }
+        // First of all: what comes next may take the rights it had.
+        attach(space, &before.contexts)?;
         if before.view.is_some() {
             space.set_view(before.view)?;
         }
@@ -136,6 +133,20 @@ pub fn register(
     let forks = children::forks();
     let claim = Mutex::new(Some(claim));
     Ok(Thread { claim, name: name.into(), lost, generation, forks })
+}
+
+/// Attaches this process to contexts, less those it is attached to, and acts in the first.
+/// What that takes is what it always takes (rule A1): that a thread had it is no right.
+fn attach(space: &Space, contexts: &[ObjectId]) -> Result<()> {
+    let Some(&first) = contexts.first() else { return Ok(()) };
+    let there = space.attached()?;
+    for &id in contexts.iter().filter(|id| !there.all.contains(id)) {
+        space.attach(id)?;
+    }
+    match there.active == first {
+        true => Ok(()),
+        false => space.switch(first),
+    }
 }
 
 fn begin(state: &mut State, started_for_it: bool) {
@@ -305,6 +316,22 @@ impl Thread {
         self.update(|state| state.view = view)
     }
 
+    /// Keeps what this process is attached to, and which context it acts in: when the thread
+    /// is resumed it is attached to the same again, before anything else, and acts there.
+    /// One that acts in the default context is resumed in that one, attached to nothing.
+    ///
+    /// A context that takes a proof (rule A1) is not attached by itself: the program
+    /// attaches to it before it registers, or is refused.
+    pub fn keep_contexts(&self, space: &Space) -> Result<()> {
+        let there = space.attached()?;
+        let others = there.all.iter().filter(|id| **id != there.active && !id.is_null());
+        let kept = match there.active.is_null() {
+            true => Vec::new(),
+            false => std::iter::once(there.active).chain(others.copied()).collect(),
+        };
+        self.update(|state| state.contexts = kept)
+    }
+
     /// Says that the thread is done: it is not started again. One that registers
     /// under its name later begins anew.
     pub fn finish(self) -> Result<()> {
@@ -317,6 +344,7 @@ impl Thread {
             state.started = false;
             state.failures = 0;
             state.view = None;
+            state.contexts.clear();
         })?;
         if let Some(claim) = self.claim()?.take() {
             claim.give_up();

@@ -4,7 +4,11 @@
 use std::os::unix::fs::{FileExt as _, PermissionsExt as _};
 
 use super::*;
-use crate::{Rights, Space, common::pool::TempPool};
+use crate::{
+    NewObject, Rights, Space,
+    common::pool::TempPool,
+    security::{Context, DEFAULT, How, KeyPair, NewContext, Policy, Terms, sign},
+};
 
 /// A thread that was registered, and whose process is gone.
 fn lost(space: &Space, name: &str, mark: u64) {
@@ -127,6 +131,69 @@ fn the_view_is_attached_again() {
 }
 
 /// The slot that a crash has torn does not count; the one before does.
+/// A context that grants to read an object which nobody has by default.
+fn guarded(space: &Space, rights: Rights) -> (KeyPair, ObjectId, ObjectId) {
+    let pool = space.backend();
+    let key = KeyPair::generate().unwrap();
+    let owner = key.publish(pool).unwrap();
+    let new = NewObject { owner, default_rights: Rights::NONE, size: 8, ..NewObject::default() };
+    let secret = pool.create(&new).unwrap();
+    let policy = Policy::OPEN;
+    let context = Context::create_with(pool, &NewContext { owner, policy, rights }, |id| {
+        vec![sign(Terms::new(secret, Rights::READ).unsigned(id, 0), &key)]
+    });
+    let context = context.unwrap().id();
+    (key, secret, context)
+}
+
+/// Has a thread act in a context and be lost; this process leaves the context.
+fn lost_in(space: &Space, key: &KeyPair, context: ObjectId) {
+    let thread = register(space, "t", |_| Ok(())).unwrap();
+    space.attach_with_key(context, key, How { switch: true, cloexec: false }).unwrap();
+    thread.keep_contexts(space).unwrap();
+    thread.claim.lock().unwrap().take().unwrap().give_up();
+    space.switch(DEFAULT).unwrap();
+    space.detach(context).unwrap();
+}
+
+#[test]
+fn a_resumed_thread_acts_in_its_context_again() {
+    let pool = TempPool::new();
+    let space = pool.open();
+    let (key, secret, context) = guarded(&space, Rights::READ.or(Rights::USE));
+    lost_in(&space, &key, context);
+    assert!(space.open_object_read::<()>(secret).is_err());
+    let mut could = false;
+    let thread = register(&space, "t", |_| {
+        could = space.open_object_read::<()>(secret).is_ok();
+        Ok(())
+    });
+    let there = space.attached().unwrap();
+    assert!(could && there.active == context && there.all.contains(&DEFAULT));
+    thread.unwrap().finish().unwrap();
+    assert_eq!(find(space.backend(), "t").unwrap().state.contexts, []);
+}
+
+/// A thread's object says what it was attached to; it proves nothing.
+#[test]
+fn a_context_that_takes_a_proof_is_not_had_for_having_been_kept() {
+    let pool = TempPool::new();
+    let space = pool.open();
+    let (key, secret, context) = guarded(&space, Rights::READ);
+    lost_in(&space, &key, context);
+    let refused = register(&space, "t", |_| panic!("it goes on without its context"));
+    assert!(matches!(refused, Err(Error::Context { id, .. }) if id == context), "{refused:?}");
+    assert!(space.open_object_read::<()>(secret).is_err());
+    assert!(find(space.backend(), "t").unwrap().state.wants_to_run(), "as lost as before");
+    // Who can prove it does so first.
+    space.attach_with_key(context, &key, How::default()).unwrap();
+    let thread = register(&space, "t", |_| {
+        assert_eq!(space.attached().unwrap().active, context);
+        Ok(())
+    });
+    thread.unwrap().finish().unwrap();
+}
+
 #[test]
 fn a_torn_state_is_the_one_before() {
     let pool = TempPool::new();
