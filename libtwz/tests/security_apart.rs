@@ -53,7 +53,7 @@ const EXIT: [u8; 13] = [0xb8, 0xe7, 0, 0, 0, 0xbf, 7, 0, 0, 0, 0x0f, 0x05, 0xc3]
 fn it_ends_as_the_code_says() {
     let pool = TempPool::new();
     alone(|| {
-        let space = pool.space();
+        let space = pool.open();
         let (back, exit) = (code(&space, &[0xc3]), code(&space, &EXIT));
         assert_eq!(space.run_apart(begin(&back), &[]).unwrap(), Ended::Exited(0));
         assert_eq!(space.run_apart(begin(&exit), &[]).unwrap(), Ended::Exited(7));
@@ -66,7 +66,7 @@ fn it_ends_as_the_code_says() {
 fn what_it_may_not_touch_is_told() {
     let pool = TempPool::new();
     alone(|| {
-        let space = pool.space();
+        let space = pool.open();
         let owner = KeyPair::generate().unwrap().publish(space.backend()).unwrap();
         let new = |default_rights| NewObject { owner, default_rights, size: 8, ..<_>::default() };
         let open = space.backend().create(&new(Rights::READ)).unwrap();
@@ -96,7 +96,7 @@ fn what_it_may_not_touch_is_told() {
 fn sealed_it_calls_from_its_place_alone() {
     let pool = TempPool::new();
     alone(|| {
-        let space = pool.space();
+        let space = pool.open();
         let exit = code(&space, &EXIT);
         let (from, size) = (begin(&exit), EXIT.len());
         let (own, before) = (from..from + size, from - 4096..from);
@@ -111,7 +111,7 @@ fn sealed_it_calls_from_its_place_alone() {
 fn who_has_threads_has_no_child() {
     let pool = TempPool::new();
     alone(|| {
-        let space = pool.space();
+        let space = pool.open();
         let back = code(&space, &[0xc3]);
         let (told, wait) = std::sync::mpsc::channel::<()>();
         std::thread::scope(|scope| {

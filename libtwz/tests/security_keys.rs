@@ -111,6 +111,32 @@ fn secrets_in_objects_are_for_whom_their_rights_allow() {
     assert_eq!(why(secret::load(pool, world.owner, None)), NoSecret::Altered);
 }
 
+/// It is written in a context of its own, of which nothing is left, and by nobody who acts
+/// in another one: what that leaves to other threads is not for this to take away.
+#[test]
+fn a_plain_secret_is_nowhere_else() {
+    let world = World::new();
+    let pool = world.backend();
+    let all = || {
+        let mut all = Vec::new();
+        let listed = pool.list(&mut |id| {
+            all.push(id);
+            Ok(())
+        });
+        listed.map(|()| all).unwrap()
+    };
+    let (before, there) = (all(), world.space.attached().unwrap());
+    let plain = secret::store(pool, &world.key, None, NONE).unwrap();
+    let new: Vec<_> = all().into_iter().filter(|id| !before.contains(id)).collect();
+    assert_eq!(new, [plain]);
+    assert_eq!(world.space.attached().unwrap(), there);
+    assert!(matches!(secret::load(pool, plain, None), Err(Error::Denied { .. })));
+    let context = world.open_context();
+    world.act_in(context.id());
+    assert!(secret::store(pool, &world.key, None, NONE).is_err());
+    assert!(secret::store(pool, &world.key, Some(b"word"), R).is_ok());
+}
+
 #[test]
 fn a_secret_file_is_its_owners_alone() {
     let dir = tempfile::tempdir().unwrap();

@@ -25,7 +25,11 @@ use twz_abi::{
 use zerocopy::{FromZeros as _, IntoBytes as _};
 use zeroize::{Zeroize as _, Zeroizing};
 
-use super::{KeyPair, key::of_kind, made::make};
+use super::{
+    KeyPair,
+    key::of_kind,
+    made::{make, make_unseen},
+};
 use crate::{
     backend::{Backend, NewObject},
     error::{Error, NoSecret, Result},
@@ -82,6 +86,10 @@ pub fn open(bytes: &[u8], passphrase: Option<&[u8]>) -> Result<KeyPair> {
 /// says who may read it: `rights` are for everybody. A secret that is not sealed
 /// is for [`Rights::NONE`], and read in a context that it grants reading to; what
 /// is sealed may be for everybody to read.
+///
+/// What is not sealed is nowhere but in that object, not for an instant: it is written
+/// in a context made for that, which the process acts in meanwhile, with all its threads. It
+/// has to act in the default context before, and may not be traced.
 pub fn store(
     pool: &dyn Backend,
     key: &KeyPair,
@@ -96,7 +104,10 @@ pub fn store(
         size: LEN as u64,
         ..NewObject::default()
     };
-    make(pool, &new, &bytes[..])
+    match passphrase {
+        Some(_) => make(pool, &new, &bytes[..]),
+        None => make_unseen(pool, &new, &bytes[..], key),
+    }
 }
 
 /// The key that an object of kind SECRET keeps.
