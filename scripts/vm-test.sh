@@ -81,8 +81,11 @@ tail -n 2 "$work/steps"
 heard=$(sed -n 's/^done //p' "$work/report" | tail -n 1)
 ktap --nvdimm "$work/churn.img" -- "$twz_vm" churn-verify "--seed=$seed" "--count=$((${heard:-0} + 1))"
 
-printf '\n-- bad devices, and a device that is taken away\n'
 module=$(scripts/kmod.sh)
+printf '\n-- the stack that a verification takes in there\n'
+scripts/vm-stack.sh "$module" || failed=1
+
+printf '\n-- bad devices, and a device that is taken away\n'
 ktap --no-module --add "$module=/lib/modules/twz.ko" -- "$twz_vm" devices
 ktap -- "$twz_vm" unbind
 
