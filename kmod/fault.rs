@@ -26,6 +26,7 @@ use crate::{
     switch,
     sys::{self, Fault, Mapped, Outcome},
 };
+use core::ops::Range;
 use kernel::{error::code::*, sync::Arc};
 use twz_abi::{reason, record::FANOUT, Rights, SLOT_PAGES};
 use twz_core::{rights::Access, RecordNo, Translation};
@@ -235,6 +236,13 @@ impl<'a> Wish<'a> {
 }
 
 impl State {
+    /// These pages are about to be mapped.
+    fn reach(&self, wish: &Wish<'_>, pages: Range<u64>) {
+        if let Shown::View { view } = wish.shown {
+            self.views.get(view).iter().for_each(|view| view.reach(wish.slot, pages.clone()));
+        }
+    }
+
     /// Maps what was found, unless somebody else just has.
     pub(crate) fn map(
         &self,
@@ -253,6 +261,7 @@ impl State {
                 return Outcome::Smaller;
             };
             counters.count(Event::Huge);
+            self.reach(wish, wish.page..wish.page + FANOUT);
             let write = map.rights.contains(Rights::WRITE) && !shared;
             return fault.insert_huge(self.store.media().frame(pool_page), write);
         }
@@ -265,6 +274,7 @@ impl State {
             fault.drop_page();
         }
         counters.count(Event::Small);
+        self.reach(wish, map.first..map.first + map.count as u64);
         let read_only = map.rights.without(Rights::WRITE);
         let mut outcome = Outcome::Done;
         for (found, page) in map.pages.iter().take(map.count).zip(map.first..) {

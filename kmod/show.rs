@@ -141,9 +141,8 @@ impl State {
         let Some(index) = self.live.get(r).view.checked_sub(1) else { return };
         let Some(view) = self.views.get(index) else { return };
         let end = slots.end.min(view.slots());
-        let count = end.saturating_sub(slots.start) as u64;
         if on(Guard::InvalidateZap) {
-            view.mapping.zap(slots.start as u64 * SLOT_PAGES, count * SLOT_PAGES);
+            view.bindings_in(slots.start..end).for_each(|(slot, _)| view.zap(slot, 0..SLOT_PAGES));
         }
         for slot in slots.start..end {
             self.views.unbind(&mut self.live, Place { view: index, slot });

@@ -13,6 +13,10 @@ use crate::{
     live::Live,
     sys::{Mapping, Pmem},
 };
+use core::{
+    ops::Range,
+    sync::atomic::{AtomicU32, Ordering},
+};
 use kernel::prelude::*;
 use twz_abi::{
     view::{ENTRY_SIZE, MAX_SLOTS},
@@ -64,6 +68,50 @@ impl Binding {
     const NONE: Self = Self { record: 0, next: Link::END, previous: Link::END };
 }
 
+/// The pages of a slot that may be mapped: those up to one page in its lower half,
+/// where the data begin, and those from one on in the upper half, where the meta page
+/// is. Most objects are small, and to look for pages in a whole slot takes long.
+struct Reach {
+    below: AtomicU32,
+    above: AtomicU32,
+}
+
+impl Reach {
+    const HALF: u64 = SLOT_PAGES / 2;
+
+    const fn nothing() -> Self {
+        Self { below: AtomicU32::new(0), above: AtomicU32::new(SLOT_PAGES as u32) }
+    }
+
+    /// These may be mapped, too. The space's lock is held for reading: who takes pages
+    /// out, with the lock held for writing, sees it.
+    fn add(&self, pages: Range<u64>) {
+        let (end, start) = (pages.end.min(Self::HALF) as u32, pages.start.max(Self::HALF) as u32);
+        if pages.start < Self::HALF && self.below.load(Ordering::Relaxed) < end {
+            self.below.fetch_max(end, Ordering::Relaxed);
+        }
+        if pages.end > Self::HALF && self.above.load(Ordering::Relaxed) > start {
+            self.above.fetch_min(start, Ordering::Relaxed);
+        }
+    }
+
+    /// What of these may be mapped.
+    fn among(&self, pages: Range<u64>) -> [Range<u64>; 2] {
+        let below = self.below.load(Ordering::Relaxed) as u64;
+        let above = self.above.load(Ordering::Relaxed) as u64;
+        [pages.start..pages.end.min(below), pages.start.max(above)..pages.end]
+    }
+}
+
+impl Clone for Reach {
+    fn clone(&self) -> Self {
+        Self {
+            below: AtomicU32::new(self.below.load(Ordering::Relaxed)),
+            above: AtomicU32::new(self.above.load(Ordering::Relaxed)),
+        }
+    }
+}
+
 /// A view in use.
 pub(crate) struct View {
     /// The view object.
@@ -73,6 +121,8 @@ pub(crate) struct View {
     /// Descriptors that show it.
     files: u32,
     slots: KVVec<Binding>,
+    /// What may be mapped of each slot that is bound; of the others nothing is.
+    reach: KVVec<Reach>,
     /// A bit for each slot that is bound: few are, of many.
     bits: KVVec<u64>,
     /// The pool page of each page of entries, or 0 if it was not looked up yet.
@@ -131,10 +181,12 @@ impl Views {
             mapping: Mapping::new()?,
             files: 1,
             slots: KVVec::new(),
+            reach: KVVec::new(),
             bits: KVVec::new(),
             pages: KVVec::new(),
         };
         view.slots.resize(slots, Binding::NONE, GFP_KERNEL)?;
+        view.reach.resize(slots, Reach::nothing(), GFP_KERNEL)?;
         view.bits.resize(slots.div_ceil(64), 0, GFP_KERNEL)?;
         view.pages.resize(slots.div_ceil(PER_PAGE as usize), 0, GFP_KERNEL)?;
         let view = KBox::new(view, GFP_KERNEL)?;
@@ -251,6 +303,9 @@ impl Views {
         if let Some(bits) = view.bits.get_mut(place.slot as usize / 64) {
             *bits = if bound { *bits | bit } else { *bits & !bit };
         }
+        if let Some(reach) = view.reach.get_mut(place.slot as usize) {
+            *reach = Reach::nothing();
+        }
     }
 
     fn binding(&mut self, place: Place) -> Option<&mut Binding> {
@@ -277,7 +332,7 @@ impl View {
     /// Those among these.
     pub(crate) fn bindings_in(
         &self,
-        slots: core::ops::Range<u32>,
+        slots: Range<u32>,
     ) -> impl Iterator<Item = (u32, RecordNo)> + '_ {
         let words = slots.start / 64..slots.end.div_ceil(64);
         let some = words.filter_map(|word| {
@@ -317,8 +372,19 @@ impl View {
         Err(Refusal::new(EAGAIN, twz_abi::reason::BAD_VIEW))
     }
 
+    /// Pages of a slot are about to be mapped, which is bound.
+    pub(crate) fn reach(&self, slot: u32, pages: Range<u64>) {
+        if let Some(reach) = self.reach.get(slot as usize) {
+            reach.add(pages);
+        }
+    }
+
     /// Takes out pages of a slot, for all who map the view.
-    pub(crate) fn zap(&self, slot: u32, pages: core::ops::Range<u64>) {
-        self.mapping.zap(slot as u64 * SLOT_PAGES + pages.start, pages.end - pages.start);
+    pub(crate) fn zap(&self, slot: u32, pages: Range<u64>) {
+        let Some(reach) = self.reach.get(slot as usize) else { return };
+        for part in reach.among(pages) {
+            let count = part.end.saturating_sub(part.start);
+            self.mapping.zap(slot as u64 * SLOT_PAGES + part.start, count);
+        }
     }
 }
