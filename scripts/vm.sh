@@ -25,6 +25,7 @@
 #   --append WORDS      for the kernel's command line
 #   --log FILE          where the kernel's log goes
 #   --trace FILE        where every store to the NVDIMM goes (tests/trace), of one processor
+#   --icount            a nanosecond is one instruction of one processor, whatever the host does
 # NVDIMM names the image of the shell's machine, TWZ_ACCEL the kind of emulation.
 set -euo pipefail
 here=$PWD
@@ -35,7 +36,7 @@ die() { say "$*" && exit 2; }
 
 cache=${TWZ_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/twz}
 mode=shell tree='' build=build module='' module_args='' load=yes fsdax=yes
-memory=1024 image='' size=512 reset='' second=0 plug='' seconds=120 allow='' append='' log='' trace=''
+memory=1024 image='' size=512 reset='' second=0 plug='' seconds=120 allow='' append='' log='' trace='' icount=''
 add=() command=()
 
 # at FILE: a path that the caller gave, from where the caller is.
@@ -49,6 +50,7 @@ while (($#)); do
         --raw) fsdax=no ;;
         --no-module) load=no ;;
         --debug) build=debug ;;
+        --icount) icount=yes ;;
         --*) (($# > 1)) || die "$1 wants a value" ;;&
         --add) add+=("$2") && shift ;;
         --memory) memory=$2 && shift ;;
@@ -172,6 +174,10 @@ if [[ -n $trace ]]; then
     cp "${CARGO_TARGET_DIR:-target}/release/examples/libtwz_trace.so" "$work/"
     accel=tcg,thread=single
     qemu+=(-smp 1 -plugin "/vm/work/libtwz_trace.so,base=$((4 << 30)),size=$((size << 20)),log=/vm/work/trace")
+fi
+if [[ -n $icount ]]; then
+    accel=tcg,thread=single
+    qemu+=(-smp 1 -icount "shift=0,sleep=off")
 fi
 if [[ -z $accel ]]; then works_with_kvm && accel=kvm || accel=tcg,thread=multi; fi
 qemu+=(-accel "$accel")
