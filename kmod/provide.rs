@@ -91,7 +91,9 @@ impl State {
             self.drop_slot(space, place);
         }
         let Some(id) = id else { return Ok(()) };
-        let r = self.store.find(id).or_else(|error| {
+        // Nothing is granted on it before its id is verified, if it is not yet.
+        let found = self.store.find_unverified(id).map(|(r, _)| r);
+        let r = found.or_else(|error| {
             // A view that was deleted can still be shown by itself.
             let view = self.views.get(place.view).map(|view| view.record);
             let own = |r: &RecordNo| self.store.stat(*r).is_ok_and(|record| record.id == id);

@@ -188,7 +188,7 @@ impl State {
         if !id.is_valid() {
             return Err(Refusal::argument());
         }
-        let (r, record) = self.store.find_record(id)?;
+        let (r, record) = self.store.find_unverified(id)?;
         if !self.live.get(r).verified {
             twz_core::Identity::from(&record).verify(id)?;
         }

@@ -49,8 +49,9 @@ impl<M: Media> Store<M> {
         Ok((r, record))
     }
 
-    /// The object with this id, for who sees to it that the id was earned.
-    pub(crate) fn find_unverified(&self, id: ObjectId) -> Result<(RecordNo, ObjectRecord)> {
+    /// The same without the last, for who knows it or sees to it: the id of an object
+    /// does not cease to be earned.
+    pub fn find_unverified(&self, id: ObjectId) -> Result<(RecordNo, ObjectRecord)> {
         let mut record = ObjectRecord::new_zeroed();
         let (r, _) = self.walk_chain(id, &mut record)?.ok_or(StoreError::NotFound { id })?;
         if self.txn.holds(r) {
