@@ -19,7 +19,7 @@ help: ## show this list
 
 run: ## build and take the tour: two programs, one pool, a name rebound while they run
 	@scripts/deps.sh build
-	$(CARGO) build --release -p twzd -p twz-examples
+	$(CARGO) build --release -p twzd -p twz-posix -p twz-examples
 	@scripts/run.sh
 
 test: ## every test there is; the last line says how many passed, failed and were skipped
@@ -81,7 +81,7 @@ vm: ## boot that kernel with the module and persistent memory (NVDIMM=image), fo
 
 install: ## install twz, its manual and completions, and the library (PREFIX, DESTDIR)
 	@scripts/deps.sh build
-	$(CARGO) build --release -p twzd -p twz
+	$(CARGO) build --release -p twzd -p twz -p twz-posix
 	@scripts/install.sh
 
 clean: ## remove everything that was built (not the cached trees and kernels, not the fuzz corpus)

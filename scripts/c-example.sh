@@ -11,7 +11,7 @@ if ((${#sources[@]} == 0)); then
     exit 1
 fi
 
-"${CARGO:-cargo}" build -p twzd -p twz
+"${CARGO:-cargo}" build -p twzd -p twz -p twz-posix
 prefix=$(mktemp -d)
 trap 'rm -rf "$prefix"' EXIT
 TWZ_PROFILE=debug PREFIX=$prefix DESTDIR='' scripts/install.sh >/dev/null

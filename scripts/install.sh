@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: MIT OR Apache-2.0
 # Copies what a build made (TWZ_PROFILE, default release) to where a system looks for it: the command,
-# its manual pages and completions, the library, its header and pkg-config file.
+# its manual pages and completions, the library, its header and pkg-config file, and the preload library.
 # PREFIX (default /usr/local) is where it will live, DESTDIR is put before it.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
@@ -14,6 +14,7 @@ version=$(awk -F '"' '/^version/ { print $2; exit }' Cargo.toml)
 install -Dm755 "$from/twz" "$to/bin/twz"
 install -Dm755 "$from/twzd" "$to/bin/twzd"
 install -Dm755 "$from/libtwz.so" "$to/lib/libtwz.so"
+install -Dm755 "$from/libtwz_posix.so" "$to/lib/libtwz_posix.so"
 install -Dm644 "$from/libtwz.a" "$to/lib/libtwz.a"
 install -Dm644 libtwz/include/twz.h "$to/include/twz.h"
 

@@ -21,6 +21,14 @@ fn an_outsider_truncates() {
 }
 
 #[test]
+fn a_file_is_cut_between_two_stores() {
+    for world in World::each() {
+        let counters = world.part("cut_at_once", "");
+        assert!(counters.writes() > 0 && counters.fixed_up() > 0, "{counters:?}");
+    }
+}
+
+#[test]
 fn an_outsider_truncates_all_the_time() {
     for world in World::each() {
         let counters = world.part("truncating", "");

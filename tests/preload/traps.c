@@ -116,6 +116,23 @@ static void truncated(void)
     CHECK(pread(fd, got, PAGE, 0) == 110 && got[100] == 100 && got[50] == 0);
 }
 
+/* The same between two writes, so soon after one another that both could be stores. */
+static void cut_at_once(void)
+{
+    for (int i = 0; i < 20; i++) {
+        int fd = warmed("soon");
+        struct stat stat;
+        fill(99);
+        CHECK(pwrite(fd, page, PAGE, PAGE) == PAGE && pwrite(fd, page, PAGE, PAGE) == PAGE);
+        CHECK(truncate(path("soon"), 10000) == 0);
+        CHECK(pwrite(fd, page, 100, 9950) == 100);
+        CHECK(fstat(fd, &stat) == 0 && stat.st_size == 10050);
+        CHECK(pread(fd, got, PAGE, 9900) == 150 && got[49] == 3 && got[50] == 100);
+        CHECK(pread(fd, got, PAGE, 9900) == 150 && got[149] == 100);
+        close(fd);
+    }
+}
+
 /* The same while it is read, over and over. */
 static void truncating(void)
 {
@@ -594,7 +611,7 @@ int main(int argc, char **argv)
     const char *part = argv[1], *argument = argc > 3 ? argv[3] : "";
     folder = argv[2];
     struct { const char *name; void (*run)(void); } parts[] = {
-        {"truncated", truncated}, {"truncating", truncating}, {"hole", hole}, {"mtime", mtime},
+        {"truncated", truncated}, {"cut_at_once", cut_at_once}, {"truncating", truncating}, {"hole", hole}, {"mtime", mtime},
         {"efault", efault}, {"vforked", vforked}, {"written", written}, {"forks", forks},
         {"closes_all", closes_all}, {"threads", threads}, {"counts", counts},
         {"child_moves", child_moves},
