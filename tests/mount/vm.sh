@@ -19,14 +19,14 @@ program=$(sed -nE 's/.*"name":"mount".*"executable":"([^"]+)".*/\1/p' "$work/bui
 strip -o "$work/mount-tests" "$program"
 
 add=(--add "$work/mount-tests")
-for name in git sqlite3 rsync diff make; do
-    if found=$(command -v "$name"); then add+=(--add "$(realpath "$found")=/bin/$name"); fi
+for name in git sqlite3 rsync make; do
+    if found=$(command -v "$name"); then add+=(--add "$(realpath "$found")=/usr/bin/$name"); fi
 done
 # A clone asks for it by this name.
-if found=$(command -v git); then add+=(--add "$(realpath "$found")=/bin/git-upload-pack"); fi
+if found=$(command -v git); then add+=(--add "$(realpath "$found")=/usr/bin/git-upload-pack"); fi
 
 cat >"$work/suite" <<'SCRIPT'
-export TWZ_BACKEND=kernel TWZ_SKIPS=/tmp/skips TWZ_COMMAND_PATH=/bin/twz TMPDIR=/tmp GIT_EXEC_PATH=/bin
+export TWZ_BACKEND=kernel TWZ_SKIPS=/tmp/skips TWZ_COMMAND_PATH=/bin/twz TMPDIR=/tmp GIT_EXEC_PATH=/usr/bin
 : >$TWZ_SKIPS
 status=0
 mount-tests --test-threads=1 "$@" || status=1

@@ -17,10 +17,10 @@ mod serve;
 mod table;
 mod tree;
 
-use std::collections::HashMap;
+use std::{cell::RefCell, collections::HashMap};
 
 use fuser::Errno;
-use twz::{Backend, Error};
+use twz::{Backend, Error, ObjectId, ObjectStat};
 
 use self::{
     attr::Attr,
@@ -44,6 +44,10 @@ pub struct Fs {
     /// The names are a real directory, and files have times of their own.
     native: bool,
     read_only: bool,
+    /// Nobody else has the pool.
+    alone: bool,
+    /// What is known of objects then.
+    stats: RefCell<HashMap<ObjectId, ObjectStat>>,
     /// Whom what has no owner belongs to: who mounted it.
     owner: (u32, u32),
     /// When the pool was made: the time of what has no times.
@@ -72,6 +76,8 @@ impl Fs {
         Ok(Self {
             native: info.home == "directory",
             read_only,
+            alone: info.home == "image",
+            stats: RefCell::default(),
             owner,
             since,
             table,

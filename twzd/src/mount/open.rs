@@ -89,7 +89,7 @@ impl Fs {
 
     /// Nobody asks in an image: what everybody has is what there is.
     fn of_image(&self, id: ObjectId, write: bool) -> Answer<(Option<Arc<File>>, bool)> {
-        let stat = self.pool.stat(id).map_err(errno)?;
+        let stat = self.stat(id).map_err(errno)?;
         let rights = Rights(stat.identity.default_rights);
         let writable =
             rights.contains(Rights::WRITE) && stat.identity.flags & flags::IMMUTABLE == 0;
@@ -108,6 +108,7 @@ impl Fs {
         }
         (object.file, object.backing) = (None, None);
         let id = object.id;
+        self.stats.borrow_mut().remove(&id);
         if self.table.get(id).is_some_and(|attr| attr.orphan) && self.pool.delete(id).is_ok() {
             let _ = self.table.remove(&*self.pool, id);
         }
@@ -142,6 +143,7 @@ impl Fs {
         cached: bool,
         drop: bool,
     ) -> Answer<()> {
+        self.writable()?;
         self.content(ino, |content| content.write(at, bytes))?;
         if !cached || drop {
             self.note(ino, |attr| {
@@ -155,6 +157,7 @@ impl Fs {
     }
 
     pub fn allocate(&mut self, ino: u64, mode: i32, at: u64, length: u64) -> Answer<()> {
+        self.writable()?;
         self.content(ino, |content| content.allocate(mode, at, length))?;
         self.note(ino, |attr| (attr.mtime, attr.ctime) = (now(), now()));
         Ok(())
@@ -167,6 +170,7 @@ impl Fs {
     /// Copies from one file into another. A whole one into an empty one is the pool's
     /// copy, which shares what it can.
     pub fn copy(&mut self, from: (u64, u64), to: (u64, u64), n: u64) -> Answer<u64> {
+        self.writable()?;
         let size = self.content(from.0, |content| content.size())?;
         let whole = from.1 == 0 && to.1 == 0 && n >= size && size != 0;
         if whole && !self.native && self.share(from.0, to.0).is_some() {
@@ -216,9 +220,7 @@ impl Fs {
     }
 
     pub fn change(&mut self, ino: u64, change: &Change) -> Answer<FileAttr> {
-        if self.read_only {
-            return Err(Errno::EROFS);
-        }
+        self.writable()?;
         if let Some(size) = change.size {
             if size > MAX_DATA {
                 return Err(Errno::EFBIG);

@@ -34,6 +34,9 @@ const DEVICE: &str = "/dev/fuse";
 /// The type that `mount` and `findmnt` show.
 pub const TYPE: &str = "fuse.twz";
 
+/// How long whoever served a mount may take to write what it has.
+const PATIENCE: Duration = Duration::from_secs(60);
+
 /// How the kernel gets at the bytes of files.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Cache {
@@ -281,8 +284,13 @@ pub fn unmount(dir: &Path, lazily: bool) -> Outcome<PathBuf> {
     if let Some(server) = server.filter(|_| !lazily) {
         let process = Path::new("/proc").join(server);
         let begun = Instant::now();
-        while process.exists() && !is_zombie(&process) && begun.elapsed() < Duration::from_secs(60)
-        {
+        while process.exists() && !is_zombie(&process) {
+            if begun.elapsed() > PATIENCE {
+                return Err(Fail::no(
+                    format!("{} is unmounted, but its daemon goes on", dir.display()),
+                    "another mount namespace still shows the pool; 'lsns -t mnt' lists them",
+                ));
+            }
             std::thread::sleep(Duration::from_millis(2));
         }
     }

@@ -17,6 +17,9 @@ use super::{
 
 type Answer<T> = Result<T, Errno>;
 
+/// Most objects that are known of at a time.
+const MOST_KNOWN: usize = 1 << 14;
+
 /// What is to be made.
 pub struct New<'a> {
     pub parent: u64,
@@ -46,8 +49,29 @@ impl Fs {
         if path.len() > 4095 { Err(Errno::ENAMETOOLONG) } else { Ok(path) }
     }
 
-    fn writable(&self) -> Answer<()> {
+    /// Whether anything may be changed, which the caller is about to do.
+    pub(super) fn writable(&self) -> Answer<()> {
+        self.stats.borrow_mut().clear();
         if self.read_only { Err(Errno::EROFS) } else { Ok(()) }
+    }
+
+    /// What an object is. In an image that is to walk all its pages, and nobody else
+    /// changes it: what was asked once holds until the next change.
+    pub(super) fn stat(&self, id: ObjectId) -> twz::Result<ObjectStat> {
+        if !self.alone {
+            return self.pool.stat(id);
+        }
+        let known = self.stats.borrow().get(&id).cloned();
+        if let Some(stat) = known {
+            return Ok(stat);
+        }
+        let stat = self.pool.stat(id)?;
+        let mut known = self.stats.borrow_mut();
+        if known.len() >= MOST_KNOWN {
+            known.clear();
+        }
+        known.insert(id, stat.clone());
+        Ok(stat)
     }
 
     pub fn lookup(&mut self, parent: u64, name: &OsStr) -> Answer<FileAttr> {
@@ -90,7 +114,7 @@ impl Fs {
         }
         if let Some(object) = self.nodes.object(ino) {
             let id = object.id;
-            let stat = self.pool.stat(id).map_err(errno)?;
+            let stat = self.stat(id).map_err(errno)?;
             let attr = self.attr_of(id, &stat);
             let (size, blocks) = match attr.format() {
                 libc::S_IFREG | libc::S_IFLNK => (stat.size, stat.stored.div_ceil(512)),
@@ -156,8 +180,11 @@ impl Fs {
         }
         if let Some(object) = self.nodes.object(ino) {
             let id = object.id;
-            let Ok(stat) = self.pool.stat(id) else { return };
-            let mut attr = self.attr_of(id, &stat);
+            let known = self.table.get(id).filter(|_| !self.native);
+            let Some(mut attr) = known.or_else(|| Some(self.attr_of(id, &self.stat(id).ok()?)))
+            else {
+                return;
+            };
             change(&mut attr);
             self.table.note(id, attr);
         } else if let Some(dir) = self.nodes.dir(ino) {
@@ -275,7 +302,7 @@ impl Fs {
     /// An object has a name less. One that the mount made goes with the last, as soon
     /// as nobody has it open; one that was an object before stays one.
     pub(super) fn lost_name(&mut self, id: ObjectId) {
-        let Ok(stat) = self.pool.stat(id) else { return };
+        let Ok(stat) = self.stat(id) else { return };
         let mut attr = self.attr_of(id, &stat);
         attr.ctime = now();
         if stat.names != 0 || !attr.made {
