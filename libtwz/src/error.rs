@@ -78,6 +78,14 @@ pub enum Error {
     },
     /// Not a size an object can have.
     BadSize(u64),
+    /// A file that some program made longer than an object can be: it goes on as a
+    /// file, and is refused as an object.
+    LongFile {
+        /// The object that it would be.
+        id: ObjectId,
+        /// How long it is.
+        size: u64,
+    },
     /// No slot of the address space is free.
     NoSlot,
     /// The pool cannot be written.
@@ -268,7 +276,9 @@ impl Error {
             Self::Denied { .. } => libc::EACCES,
             Self::Null | Self::BadPointer { .. } | Self::NotInObject => libc::EFAULT,
             Self::WrongType { .. } | Self::BadSize(_) => libc::EINVAL,
+            Self::LongFile { .. } => libc::EFBIG,
             Self::Immutable(_) => libc::EPERM,
+            Self::Format { error: FormatError::Name { .. }, .. } => libc::EINVAL,
             Self::BadId(_) | Self::Format { .. } => libc::EUCLEAN,
             Self::ObjectFull { .. } => libc::ENOSPC,
             Self::NoSlot => libc::ENOMEM,
@@ -325,6 +335,23 @@ impl Error {
     }
 }
 
+impl Error {
+    /// What has to do with how much an object holds.
+    fn of_size(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let most = twz_abi::MAX_DATA;
+        match self {
+            Self::BadSize(size) => {
+                write!(f, "an object cannot have {size} bytes of data; the most is {most}")
+            }
+            Self::LongFile { id, size } => write!(
+                f,
+                "{id} is a file of {size} bytes, and an object has at most {most}: use it by its name under names/, as a file, or cut it up there, as 'split -b 1000M' does"
+            ),
+            other => write!(f, "{other:?}"),
+        }
+    }
+}
+
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -363,13 +390,7 @@ impl fmt::Display for Error {
             ),
             Self::Format { what, error } => write!(f, "{what}: {error}"),
             Self::ObjectFull { id, what } => write!(f, "object {id} is full: {what}"),
-            Self::BadSize(size) => {
-                write!(
-                    f,
-                    "an object cannot have {size} bytes of data; the most is {}",
-                    twz_abi::MAX_DATA
-                )
-            }
+            Self::BadSize(_) | Self::LongFile { .. } => self.of_size(f),
             Self::NoSlot => f.write_str(
                 "every slot of the address space is taken; close objects or use another space",
             ),

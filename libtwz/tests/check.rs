@@ -322,7 +322,9 @@ fn sizes_and_bounds_are_mended_from_the_files() {
     ];
     for (at, word) in cases {
         set_meta(&pool.tail(pool.hub), at, word);
-        assert_eq!(wrong(&pool.path()).len(), 1, "{word:#x} at {at}");
+        // A size that differs is what any program may bring about; the rest is not.
+        let told = !(at == 128 && word <= size + 1);
+        assert_eq!(wrong(&pool.path()).len(), told as usize, "{word:#x} at {at}");
         mended(&pool.path());
         let now = EmbeddedPool::open(&pool.path()).unwrap();
         assert_eq!(graph::references(&now, pool.hub).unwrap(), before, "{word:#x} at {at}");
@@ -331,7 +333,7 @@ fn sizes_and_bounds_are_mended_from_the_files() {
     // An ordinary program made the file longer.
     let file = fs::OpenOptions::new().write(true).open(pool.data(pool.hub)).unwrap();
     file.set_len(size + 10_000).unwrap();
-    assert!(wrong(&pool.path()).iter().all(|problem| problem.severity == Severity::Warning));
+    assert!(wrong(&pool.path()).is_empty());
     mended(&pool.path());
 }
 
@@ -351,7 +353,10 @@ fn names_that_lead_nowhere_are_told() {
     }
     symlink("b", names.join("dir/good")).unwrap();
     symlink(".", names.join("dir/here")).unwrap();
-    let problems = wrong(&pool.path());
+    // Programs make such links, and may.
+    assert!(wrong(&pool.path()).is_empty());
+    let mut problems = run(&pool.path(), false).unwrap().1;
+    problems.retain(|problem| problem.what.contains("symbolic link"));
     let mut places: Vec<_> = problems.iter().map(|problem| problem.where_.as_str()).collect();
     places.sort();
     assert_eq!(places, ["names/abs", "names/gone", "names/loop", "names/out"]);

@@ -38,6 +38,7 @@ impl EmbeddedPool {
         self.require(source, twz_abi::Rights::READ)?;
         let (old, _) = self.meta(source)?;
         let made = Made::new(self);
+        self.data_size(source)?;
         let from = File::from(self.open_file(source, &ObjectPath::data(source), false)?);
         let to = made.create(&made.data)?;
         let size = copy_sparse(&from, &to).map_err(Error::at("copy to", &made.data))?;

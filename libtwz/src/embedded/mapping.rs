@@ -15,7 +15,7 @@ use zerocopy::{FromZeros as _, IntoBytes as _};
 
 use super::{
     EmbeddedPool,
-    objects::{META_IN_TAIL, allocate, identity_of},
+    objects::{META_IN_TAIL, allocate, identity_of, no_longer_than_an_object},
     paths::ObjectPath,
 };
 use crate::{
@@ -44,6 +44,9 @@ impl EmbeddedPool {
         }
         let mut granted = allowed.and(wanted);
         let (data, data_writable) = self.open_best(id, &ObjectPath::data(id), granted)?;
+        let data = File::from(data);
+        let fail = |error| Error::Io { doing: "stat an object", path: None, error };
+        no_longer_than_an_object(id, data.metadata().map_err(fail)?.len())?;
         if !tail_writable || !data_writable {
             granted = granted.without(Rights::WRITE);
         }

@@ -27,6 +27,10 @@ use crate::{
 impl EmbeddedPool {
     /// The checked path, relative to the pool.
     fn relative(path: &str) -> Result<String> {
+        if path.len() > name::MAX_PATH || path.split('/').any(|part| part.len() > name::MAX_NAME) {
+            // As a system call would say it.
+            return Err(Error::nix("look up", path)(Errno::ENAMETOOLONG));
+        }
         let parts = name::components(path.as_bytes())
             .map_err(|error| Error::Format { what: format!("'{path}'"), error })?;
         let mut relative = String::from(paths::NAMES);
@@ -70,12 +74,6 @@ impl EmbeddedPool {
             Ok(fd) => fd.into(),
             Err(Errno::ENOENT) => return Err(Error::NoName(path.into())),
             Err(Errno::ENOTDIR) => return Err(Error::NotADirectory(path.into())),
-            Err(Errno::ELOOP) => {
-                return Err(Error::Unresolved {
-                    name: path.into(),
-                    why: "its symbolic links form a cycle",
-                });
-            }
             Err(Errno::EXDEV) => {
                 return Err(Error::Unresolved {
                     name: path.into(),
@@ -223,6 +221,7 @@ impl EmbeddedPool {
                 // Gone meanwhile, a loop, or a socket: no binding to show. So
                 // is a plain file in a pool where it cannot become an object.
                 Err(Error::NoName(_) | Error::Unresolved { .. } | Error::ReadOnly) => {}
+                Err(error) if error.errno() == libc::ELOOP => {}
                 Err(error) => return Err(error),
             }
         }

@@ -326,13 +326,19 @@ impl EmbeddedPool {
     pub(super) fn data_size(&self, id: ObjectId) -> Result<u64> {
         use nix::{errno::Errno, fcntl::AtFlags, sys::stat::fstatat};
         match fstatat(&self.dir, ObjectPath::data(id).as_c_str(), AtFlags::AT_SYMLINK_NOFOLLOW) {
-            Ok(stat) => Ok((stat.st_size as u64).min(MAX_DATA)),
+            Ok(stat) => no_longer_than_an_object(id, stat.st_size as u64),
             Err(Errno::ENOENT) => Err(Error::NoObject(id)),
             Err(other) => {
                 Err(Error::Io { doing: "stat an object", path: None, error: other.into() })
             }
         }
     }
+}
+
+/// Programs may make a file under `names/` as long as they like; as an object it then
+/// has no slot that it fits in, and part of it would be taken for the whole.
+pub(super) fn no_longer_than_an_object(id: ObjectId, size: u64) -> Result<u64> {
+    if size > MAX_DATA { Err(Error::LongFile { id, size }) } else { Ok(size) }
 }
 
 /// Does what makes an object's data file; the first time in one of the 256

@@ -44,6 +44,7 @@ pub(crate) fn check(
         ids: HashSet::new(),
         named: HashMap::new(),
         inodes: HashSet::new(),
+        changed: 0,
     };
     walk.pool_file()?;
     walk.directories();
@@ -77,6 +78,8 @@ struct Walk<'a> {
     named: HashMap<u64, Option<(ObjectId, [u8; 16])>>,
     /// Inodes that `names/` shows.
     inodes: HashSet<u64>,
+    /// Objects whose files are of another length than twz made them last.
+    changed: u64,
 }
 
 /// What mends a problem.

@@ -62,7 +62,8 @@ impl Walk<'_> {
         }
     }
 
-    /// A symbolic link must lead somewhere beneath `names/`.
+    /// A symbolic link is a name with twz if it leads somewhere beneath `names/`. To
+    /// other programs it may be what they like.
     fn link(&mut self, names: &Path, path: &Path) {
         let Ok(inside) = path.strip_prefix(names) else { return };
         let how = OpenHow::new()
@@ -73,7 +74,7 @@ impl Walk<'_> {
             Ok(_) => return,
             Err(Errno::ELOOP) => ("the symbolic link leads round in a circle", "remove it"),
             Err(Errno::EXDEV) => (
-                "the symbolic link leads out of the pool, and is not followed",
+                "the symbolic link leads out of the pool, and twz does not follow it",
                 "bind the name to an object instead",
             ),
             Err(Errno::ENOENT | Errno::ENOTDIR) => {
@@ -81,7 +82,7 @@ impl Walk<'_> {
             }
             Err(errno) => return self.unreadable(path, &errno.into()),
         };
-        self.advise(Severity::Warning, path, what, advice);
+        self.advise(Severity::Info, path, what, advice);
     }
 
     /// Checks `inodes/` against the objects that have names.

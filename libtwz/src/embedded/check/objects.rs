@@ -66,6 +66,11 @@ impl Walk<'_> {
             self.object(id, tail);
         }
         (self.progress)(Progress { done: total, total });
+        if self.changed != 0 {
+            let what =
+                format!("objects that other programs made longer or shorter: {}", self.changed);
+            self.tell(Severity::Info, &self.root.join(paths::OBJECTS), what, None);
+        }
         for (id, path) in datas {
             if !self.ids.contains(&id) {
                 self.lonely_data(&path);
@@ -99,12 +104,6 @@ impl Walk<'_> {
         let Some((tail, _)) = self.open(&tail_path) else { return };
         let size = stat.len();
         let files = Files { data_path, tail_path, data, tail, size };
-        if size > MAX_DATA {
-            let advice = "cut it to size, or move it out of the pool";
-            let what = format!("{size} bytes are more than an object can have");
-            self.advise(Severity::Error, &files.data_path, &what, advice);
-            return;
-        }
         let mut meta = Meta::new_zeroed();
         if let Err(error) = files.tail.read_exact_at(meta.as_mut_bytes(), META_IN_TAIL) {
             self.unreadable(&files.tail_path, &error);
@@ -113,7 +112,11 @@ impl Walk<'_> {
         if stat.nlink() > 1 {
             self.named.insert(stat.ino(), None);
         }
-        let Some(meta) = self.moving_words(&files, meta) else { return };
+        let meta = match size > MAX_DATA {
+            true => self.long_file(&files, meta),
+            false => self.moving_words(&files, meta),
+        };
+        let Some(meta) = meta else { return };
         if let Err(error) = verify(&meta, id) {
             let advice = "import the object again from an export or another pool";
             self.advise(Severity::Error, &files.tail_path, &error.to_string(), advice);
@@ -151,17 +154,34 @@ impl Walk<'_> {
         }
     }
 
+    /// Programs may use it as the file that it is; its moving words cannot say so.
+    fn long_file(&mut self, files: &Files, meta: Meta) -> Option<Meta> {
+        let advice = "use it as a file, or cut it up to use it with twz";
+        let what = format!("a file of {} bytes: an object has at most {MAX_DATA}", files.size);
+        self.advise(Severity::Info, &files.data_path, &what, advice);
+        Some(meta)
+    }
+
     /// The size and the bounds, which follow from the files. Returns the meta
-    /// record as it should be.
+    /// record as it should be. Any program may make the file longer or shorter, and
+    /// is right to: that is no fault of the object.
     fn moving_words(&mut self, files: &Files, mut meta: Meta) -> Option<Meta> {
         const SIZE: u64 = META_START + std::mem::offset_of!(Meta, size) as u64;
         const BOUNDS: u64 = META_START + std::mem::offset_of!(Meta, bounds) as u64;
-        if meta.size != files.size {
+        let by_others = meta.size != files.size && meta.size <= MAX_DATA;
+        let mild = if by_others { Severity::Info } else { Severity::Warning };
+        if by_others && !self.repair {
+            // Told once for all of them.
+            self.changed += 1;
+            let data_pages = files.size.div_ceil(PAGE) as u32;
+            meta.size = files.size;
+            meta.bounds = Bounds { data_pages, ..Bounds::unpack(meta.bounds) }.pack();
+        } else if meta.size != files.size {
             let what =
                 format!("the meta record says {} bytes, and there are {}", meta.size, files.size);
             let mut mend = || set_word(&files.tail_path, SIZE, meta.size, files.size);
             let mend: Mend<'_> = Some(("the size is taken from the data file", &mut mend));
-            self.tell(Severity::Warning, &files.tail_path, what, mend);
+            self.tell(mild, &files.tail_path, what, mend);
             meta.size = files.size;
         }
         self.log_words(files, &mut meta);
@@ -187,7 +207,7 @@ impl Walk<'_> {
             return None;
         }
         let severity = match now.fot_pages == right.fot_pages {
-            true => Severity::Warning,
+            true => mild,
             false => Severity::Error,
         };
         let mut mend = || set_word(&files.tail_path, BOUNDS, now.pack(), right.pack());
