@@ -65,8 +65,14 @@ impl<T> Ptr<T> {
     /// Stores bits, if the memory they go to may be written.
     pub(crate) fn put(&self, bits: PtrBits) -> Result<()> {
         writable(self)?;
-        self.bits.store(bits.0, Ordering::Release);
+        self.put_unasked(bits);
         Ok(())
+    }
+
+    /// The same for who has asked whether it may be written.
+    #[inline(always)]
+    pub(crate) fn put_unasked(&self, bits: PtrBits) {
+        self.bits.store(bits.0, Ordering::Release);
     }
 }
 
@@ -105,7 +111,7 @@ impl<T: Persist> Ptr<T> {
     #[inline(always)]
     pub fn store(&self, target: &T) -> Result<()> {
         let (place, target) = ((&raw const *self) as usize, (&raw const *target) as usize);
-        match fast::bits_to_store(place, target) {
+        match fast::Home::of(place).and_then(|home| home.bits_to_store(target)) {
             Some(bits) => {
                 self.bits.store(bits.0, Ordering::Release);
                 Ok(())
@@ -227,7 +233,7 @@ pub(crate) fn bits_for<A: ?Sized>(place: &A, target: usize) -> Result<PtrBits> {
     if !fast::in_object(address) || !fast::in_object(target) {
         return Err(Error::NotInObject);
     }
-    if let Some(bits) = fast::bits_to_store(address, target) {
+    if let Some(bits) = fast::Home::of(address).and_then(|home| home.bits_to_store(target)) {
         return Ok(bits);
     }
     let offset = (target & (SLOT_BYTES - 1)) as u64;

@@ -32,13 +32,14 @@ use twz_abi::{DATA_START, PtrBits, SLOT};
 
 use crate::{
     NewObject, Object, Ptr, Space,
+    collections::PtrMap,
     error::{Error, Result},
     object,
     ptr::{again, writable},
     raw::{
         arena::SLOT_BYTES,
         object::{self as memory, place},
-        translate::Translation,
+        translate::{Home, Translation},
     },
     translate::target_of,
 };
@@ -64,6 +65,14 @@ pub struct Records {
 }
 
 crate::persist::persist_leaf!(Records, "Records");
+
+const BAD_END: Error = Error::BadPointer { why: "the records' end is no place in their object" };
+
+/// Takes a place, if nobody else has taken it.
+#[inline(always)]
+fn take(next: &AtomicU64, at: u64, room: u64) -> bool {
+    next.compare_exchange_weak(at, at + room, Ordering::Relaxed, Ordering::Relaxed).is_ok()
+}
 
 /// What a record of so many bytes takes up.
 fn room_for(len: usize) -> u64 {
@@ -101,6 +110,23 @@ impl Ptr<Record> {
     }
 }
 
+impl<const W: usize> PtrMap<Record, W> {
+    /// The bytes of a key's record. The same as [`PtrMap::get`] and [`Record::bytes`],
+    /// in one step.
+    #[inline(always)]
+    pub fn bytes(&self, key: &[u8]) -> Result<Option<&[u8]>> {
+        match self.glance(key, memory::follow_run_from) {
+            Some(bytes) => Ok(bytes),
+            None => self.bytes_slow(key),
+        }
+    }
+
+    #[inline(never)]
+    fn bytes_slow(&self, key: &[u8]) -> Result<Option<&[u8]>> {
+        self.with(key, Ptr::bytes).map(Option::flatten)
+    }
+}
+
 impl Space {
     /// Makes an object of records. It has no heap.
     pub fn create_records(&self, new: &NewObject) -> Result<Object<Records>> {
@@ -120,34 +146,58 @@ impl Object<Records> {
     /// anything that leads to it.
     #[inline]
     pub fn append(&self, bytes: &[u8]) -> Result<&Record> {
+        match self.append_quickly(bytes) {
+            Some(record) => Ok(record),
+            None => self.append_slowly(bytes),
+        }
+    }
+
+    /// The same if it need not survive a power cut, and there is room; else `None`.
+    #[inline(always)]
+    fn append_quickly(&self, bytes: &[u8]) -> Option<&Record> {
+        let (next, room) = (&self.root().end, room_for(bytes.len()));
+        let own = Home::of((&raw const *next) as usize)?.own();
+        if self.space().core().durable() {
+            return None;
+        }
+        loop {
+            let at = next.load(Ordering::Relaxed);
+            if !own.writable() || at % 8 != 0 || at >= SLOT || own.place(at, room).is_none() {
+                return None;
+            }
+            if take(next, at, room) {
+                memory::write_run(self, own, at, bytes).then_some(())?;
+                return place(self, own, at).ok();
+            }
+        }
+    }
+
+    #[inline(never)]
+    fn append_slowly(&self, bytes: &[u8]) -> Result<&Record> {
         let core = self.space().core();
-        let next = &self.root().end;
+        let (next, room) = (&self.root().end, room_for(bytes.len()));
         let mut own = core.own(self.slot())?;
-        let room = room_for(bytes.len());
         let at = loop {
             let at = next.load(Ordering::Relaxed);
             // What is past the end is not there, and so is not overwritten.
             if at.saturating_add(room) > own.end() || !own.writable() {
                 own = self.grow(at, room)?;
             }
-            if next
-                .compare_exchange_weak(at, at + room, Ordering::Relaxed, Ordering::Relaxed)
-                .is_ok()
-            {
+            if take(next, at, room) {
                 break at;
             }
             std::hint::spin_loop();
         };
-        memory::write_bytes(own, at + HEAD, bytes)?;
-        let record: &Record = place(self, own, at)?;
-        record.len.store(bytes.len() as u64, Ordering::Release);
+        if !memory::write_run(self, own, at, bytes) {
+            return Err(BAD_END);
+        }
         if core.durable() {
             // The record, and that its place is taken: both before anybody can
             // find it, in whatever order.
             self.flush(at - DATA_START, room)?;
             self.flush(0, size_of::<Records>() as u64)?;
         }
-        Ok(record)
+        place(self, own, at)
     }
 
     /// Makes the data reach further, ahead of what is needed if that can be.
@@ -161,7 +211,7 @@ impl Object<Records> {
             return Err(Error::BadSize(room));
         }
         if !(DATA_START..SLOT).contains(&at) || !at.is_multiple_of(8) {
-            return Err(Error::BadPointer { why: "the records' end is no place in their object" });
+            return Err(BAD_END);
         }
         if own.end() >= end {
             return Ok(own);

@@ -489,3 +489,39 @@ fn it_is_a_field_like_any_other() {
     assert!(matches!(root.map.reserve(&w, u64::MAX), Err(Error::ObjectFull { .. })));
     assert_eq!((value(b"itself"), value(b"apart")), (Some(7), Some(8)));
 }
+
+/// Counts that a medium has lost, or that somebody has written over.
+#[test]
+fn wrong_counts_are_found_out() {
+    let pool = Pool::in_memory();
+    let space = pool.open();
+    // Bytes before a count in the data, and what it becomes.
+    let (used, len) = ([16, 24], 32);
+    for (at, wrong) in [(used[0], 0), (used[0], u64::MAX), (used[0], 1 << 20), (used[1], 0)]
+        .into_iter()
+        .chain([0, u64::MAX, 5000].map(|wrong| (len, wrong)))
+    {
+        let store = Store::<1>::new(&space);
+        let value = store.data.append(b"there").unwrap();
+        let key = |n: u64| if n % 2 == 0 { n.to_le_bytes().to_vec() } else { own_key(n) };
+        let put = |n| store.index.root().insert(&store.index.lock().unwrap(), &key(n), value);
+        for n in 0..1000 {
+            assert!(put(n).unwrap());
+        }
+        let before = store.index.heap().report().unwrap();
+        store.index.write(at, &wrong.to_le_bytes()).unwrap();
+        assert!(put(1000).unwrap());
+        if (at, wrong) != (len, 0) {
+            assert_eq!(store.index.root().len(), 1001, "{wrong} at {at}");
+        }
+        assert_eq!(store.index.heap().report().unwrap(), before, "{wrong} at {at}: it has grown");
+        for n in 1001..4000 {
+            assert!(put(n).unwrap());
+        }
+        assert!((0..4000).all(|n| store.get(&key(n)).is_some()), "{wrong} at {at}");
+        let (index, data) = (store.index.id(), store.data.id());
+        drop(store);
+        space.backend().delete(index).unwrap();
+        space.backend().delete(data).unwrap();
+    }
+}

@@ -63,7 +63,7 @@ impl<const W: usize> Kvs<W> {
         let root = Index { map: PtrMap::new(), data: Ptr::null() };
         let kvs = Self { index: space.create_with(&options.index, root)? };
         kvs.index.root().data.store(space.create_records(&options.data)?.root())?;
-        kvs.index.root().map.reserve(&kvs.index.lock()?, options.capacity)?;
+        kvs.index.root().map.reserve(&kvs.index.lock()?, options.capacity.max(1))?;
         kvs.index.sync()?;
         Ok(kvs)
     }
@@ -96,7 +96,7 @@ impl<const W: usize> Kvs<W> {
     /// The value of a key, where it lies.
     #[inline]
     pub fn get(&self, key: &[u8]) -> Result<Option<&[u8]>> {
-        self.index.root().map.with(key, Ptr::bytes).map(Option::flatten)
+        self.index.root().map.bytes(key)
     }
 
     /// Whether a key is there, which the index alone says.
@@ -155,14 +155,24 @@ impl<const W: usize> Kvs<W> {
 
 impl<const W: usize> Writer<'_, W> {
     /// Sets the value of a key.
+    #[inline]
     pub fn put(&mut self, key: &[u8], value: &[u8]) -> Result<()> {
+        match &self.data {
+            Some(data) if self.set(data, key, value).is_ok() => Ok(()),
+            _ => self.put_again(key, value),
+        }
+    }
+
+    /// The first time, and where something is in the way.
+    #[inline(never)]
+    fn put_again(&mut self, key: &[u8], value: &[u8]) -> Result<()> {
         let data = match self.data.take() {
             Some(data) => data,
             None => self.index.space().open_object(self.index.root().data.global()?.id)?,
         };
-        match self.put_in(&data, key, value) {
+        match self.set(&data, key, value) {
             Err(Error::ObjectFull { id, .. }) if id == data.id() && data.used() > 4096 => {
-                self.renew(&data)?;
+                self.data = Some(self.renew(&data)?);
                 self.put(key, value)
             }
             done => {
@@ -174,7 +184,12 @@ impl<const W: usize> Writer<'_, W> {
 
     /// The same, with the value in this object ([`Space::create_records`]).
     pub fn put_in(&mut self, data: &Object<Records>, key: &[u8], value: &[u8]) -> Result<()> {
-        self.link(key, data.append(value)?)
+        self.set(data, key, value)
+    }
+
+    #[inline(always)]
+    fn set(&self, data: &Object<Records>, key: &[u8], value: &[u8]) -> Result<()> {
+        self.index.root().map.insert(&self.lock, key, data.append(value)?).map(|_| ())
     }
 
     /// The same for a value that is somewhere already.
@@ -188,7 +203,7 @@ impl<const W: usize> Writer<'_, W> {
     }
 
     /// Has new values go into a new object, of the same owner and rights.
-    fn renew(&mut self, data: &Object<Records>) -> Result<Object<Records>> {
+    fn renew(&self, data: &Object<Records>) -> Result<Object<Records>> {
         let like = data.stat()?.identity;
         let (owner, default_rights) = (like.owner, Rights(like.default_rights));
         let new = NewObject { owner, default_rights, ..NewObject::default() };

@@ -289,6 +289,7 @@ fn it_is_short() {
         [include_str!("../../unixkvs/src/lib.rs"), include_str!("../../unixkvs/src/map.rs")];
     let container = [
         include_str!("../../../libtwz/src/collections/ptr_map.rs"),
+        include_str!("../../../libtwz/src/collections/ptr_change.rs"),
         include_str!("../../../libtwz/src/collections/ptr_table.rs"),
         include_str!("../../../libtwz/src/record.rs"),
     ];

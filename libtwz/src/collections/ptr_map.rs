@@ -6,7 +6,7 @@
 //!         FOT entries that are durable, hash key (1 + W)
 //! ```
 //!
-//! [`super::ptr_table`] has the rest of the layout.
+//! [`super::ptr_table`] has the rest of the layout, [`super::ptr_change`] the changes.
 //!
 //! Unlike in a [`super::HashMap`] a slot is one key's as long as its table lives,
 //! and a change of it is one store of a pointer: no log, and nothing that a reader
@@ -18,19 +18,19 @@ use std::{
     sync::atomic::{AtomicU64, Ordering::*, fence},
 };
 
-use twz_abi::{DATA_START, PtrBits};
+use twz_abi::PtrBits;
 
 use super::{
     CORRUPT,
     header::killable,
-    ptr_table::{BATCH, Found, GONE, PLACE, Probe, Slot, Table, place_of, slots_of, word_of},
+    ptr_change::{Change, address, most},
+    ptr_table::{Found, GONE, PLACE, Probe, Slot, Table, place_in, place_of, slots_of},
 };
 use crate::{
-    Field, Object, Persist, Ptr, Writer,
+    Field, Persist, Ptr, Writer,
     error::{Error, Result},
-    ptr::{again, bits_for, writable},
-    raw::{arena::SLOT_BYTES, object as memory, sys},
-    translate::target_of,
+    ptr::{again, bits_for},
+    raw::{object as memory, translate::Home},
 };
 
 /// Times that a reader looks again.
@@ -44,13 +44,13 @@ type Rows<R> = Vec<(Vec<u8>, R)>;
 /// cannot be changed, and its memory is always that of its own object.
 #[repr(C)]
 pub struct PtrMap<T, const W: usize> {
-    tables: [Field<u64>; 2],
-    used: [AtomicU64; 2],
-    len: AtomicU64,
-    busy: AtomicU64,
-    durable: AtomicU64,
-    seed: AtomicU64,
-    mix: [AtomicU64; W],
+    pub(super) tables: [Field<u64>; 2],
+    pub(super) used: [AtomicU64; 2],
+    pub(super) len: AtomicU64,
+    pub(super) busy: AtomicU64,
+    pub(super) durable: AtomicU64,
+    pub(super) seed: AtomicU64,
+    pub(super) mix: [AtomicU64; W],
     _type: PhantomData<fn() -> T>,
 }
 
@@ -100,11 +100,10 @@ impl<T, const W: usize> PtrMap<T, W> {
 
     #[inline(always)]
     fn probe<'k>(&self, key: &'k [u8]) -> Probe<'k, W> {
-        let (chunks, rest) = key.as_chunks();
-        if key.len() == 8 * W {
-            let words = std::array::from_fn(|i| u64::from_le_bytes(chunks[i]));
+        if let Some(words) = short(key) {
             return Probe { key, kind: 0, hash: self.hash(words.into_iter()), words };
         }
+        let (chunks, rest) = key.as_chunks();
         let rest = rest.iter().fold(key.len() as u64, |word, &byte| word << 8 | byte as u64);
         let words = chunks.iter().map(|&chunk| u64::from_le_bytes(chunk)).chain([rest]);
         Probe { key, kind: 1, hash: self.hash(words) & !PLACE, words: [0; W] }
@@ -113,13 +112,66 @@ impl<T, const W: usize> PtrMap<T, W> {
 
 impl<T: Persist, const W: usize> PtrMap<T, W> {
     #[inline(always)]
-    fn table(&self, kind: usize, word: u64) -> Result<Table<'_, T, W>> {
-        let own = target_of(self, PtrBits::NULL)?;
-        let slots = match memory::place_slice(self, own, place_of(word), slots_of(word)) {
-            Ok(slots) => slots,
-            Err(_) => self.grown(word)?,
+    pub(super) fn table(&self, home: Home, kind: usize, word: u64) -> Result<Table<'_, T, W>> {
+        let slots = match memory::slice(self, home.own(), place_of(word), slots_of(word)) {
+            Some(slots) => slots,
+            None => self.grown(word)?,
         };
         Ok(Table { map: self, kind, word, slots })
+    }
+
+    /// Whether it has a hash key, and nothing speaks against its counts.
+    #[inline(always)]
+    pub(super) fn is_settled(&self) -> bool {
+        let used = self.used.each_ref().map(|used| used.load(Relaxed));
+        self.busy.load(Relaxed) == 0
+            && self.mix[0].load(Relaxed) != 0
+            && self.len.load(Relaxed) <= used[0].saturating_add(used[1])
+    }
+
+    #[inline(always)]
+    pub(super) fn home(&self) -> Result<Home> {
+        Home::of(address(self)).ok_or_else(|| Error::NotInObject)
+    }
+
+    /// What `look` makes of the pointer of a key of `8 * W` bytes, or `Some(None)` if
+    /// there is no such key; `None` if that takes more than a glance. [`PtrMap::with`]
+    /// takes its time.
+    #[inline(always)]
+    pub(crate) fn glance<'a, R>(
+        &'a self,
+        key: &[u8],
+        look: impl Fn(Home, &'a Ptr<T>, PtrBits) -> Option<R>,
+    ) -> Option<Option<R>> {
+        let home = Home::of(address(self))?;
+        let word = self.tables[0].get();
+        fence(Acquire);
+        let seen = match self.seek(home, word, short(key)?)? {
+            (_, slot, bits) if bits.0 > GONE.0 => Some(look(home, &slot.value, bits)?),
+            _ => None,
+        };
+        fence(Acquire);
+        (self.tables[0].get() == word).then_some(seen)
+    }
+
+    /// How many slots a table has, the one that the search for a key of `8 * W` bytes
+    /// ends at, and its pointer: null if the key has no slot. `None` if that takes more.
+    #[inline(always)]
+    fn seek(
+        &self,
+        home: Home,
+        word: u64,
+        words: [u64; W],
+    ) -> Option<(usize, &Slot<T, W>, PtrBits)> {
+        let slots: &[Slot<T, W>] = memory::slice(self, home.own(), place_of(word), slots_of(word))?;
+        let first = place_in(slots, self.hash(words.into_iter()));
+        for slot in slots.get(first..)? {
+            let bits = slot.value.bits();
+            if bits.0 == 0 || slot.words() == words {
+                return Some((slots.len(), slot, bits));
+            }
+        }
+        None
     }
 
     /// There is none yet, or past the end of the data that is known.
@@ -144,10 +196,11 @@ impl<T: Persist, const W: usize> PtrMap<T, W> {
         kind: usize,
         look: impl Fn(Table<'a, T, W>) -> Result<R>,
     ) -> Result<R> {
+        let home = self.home()?;
         for _ in 0..ROUNDS {
             let word = self.tables[kind & 1].get();
             fence(Acquire);
-            let seen = self.table(kind, word).and_then(&look);
+            let seen = self.table(home, kind, word).and_then(&look);
             fence(Acquire);
             if self.tables[kind & 1].get() == word {
                 return seen;
@@ -177,12 +230,18 @@ impl<T: Persist, const W: usize> PtrMap<T, W> {
 
     /// What a key's pointer leads to.
     pub fn get(&self, key: &[u8]) -> Result<Option<&T>> {
-        self.with(key, Ptr::lea)
+        match self.glance(key, memory::follow_from) {
+            Some(seen) => Ok(seen),
+            None => self.with(key, Ptr::lea),
+        }
     }
 
     /// Whether a key is there; its pointer is not followed.
     pub fn contains_key(&self, key: &[u8]) -> Result<bool> {
-        Ok(self.with(key, |_| Ok(()))?.is_some())
+        match self.glance(key, |_, _, _| Some(())) {
+            Some(seen) => Ok(seen.is_some()),
+            None => Ok(self.with(key, |_| Ok(()))?.is_some()),
+        }
     }
 
     /// Some of the keys, with what `look` makes of their pointers, and from where to
@@ -209,28 +268,57 @@ impl<T: Persist, const W: usize> PtrMap<T, W> {
     }
 
     /// Sets the pointer of a key; returns whether the key is new.
+    #[inline]
     pub fn insert<O>(&self, writer: &Writer<'_, O>, key: &[u8], value: &T) -> Result<bool> {
+        match self.insert_quickly(writer, key, address(value)) {
+            Some(new) => Ok(new),
+            None => self.insert_slowly(writer, key, address(value)),
+        }
+    }
+
+    /// The same for a key of `8 * W` bytes, if it need not survive a power cut, there is
+    /// room for it, and all is as it mostly is; `None` if nothing was done.
+    #[inline(always)]
+    fn insert_quickly<O>(&self, writer: &Writer<'_, O>, key: &[u8], value: usize) -> Option<bool> {
+        let change = Change::quick(self, writer)?;
+        let words = short(key)?;
+        let (slots, slot, old) = self.seek(change.home, self.tables[0].get(), words)?;
+        let (new, fresh) = (old.0 <= GONE.0, old.0 == 0);
+        if fresh && self.used[0].load(Relaxed) >= most(slots) {
+            return None;
+        }
+        let bits = change.home.bits_to_store(value)?;
+        killable();
+        slot.set_words(words);
+        change.point(slot, bits, (new as u64, fresh as u64), 0).is_ok().then_some(new)
+    }
+
+    #[inline(never)]
+    fn insert_slowly<O>(&self, writer: &Writer<'_, O>, key: &[u8], value: usize) -> Result<bool> {
         let change = Change::begin(self, writer)?;
         let probe = self.probe(key);
-        // Once to find it full; with nobody else at work that will do.
-        for _ in 0..2 {
-            let table = self.table(probe.kind, self.tables[probe.kind].get())?;
-            let most = table.slots.len() as u64 / 4 * 3;
+        // Twice to find it full; with nobody else at work that will do.
+        for _ in 0..3 {
+            let table = change.table(probe.kind)?;
             match table.find(&probe) {
                 Some(Found::Its(slot)) => {
                     let new = !slot.is_live();
-                    change.point(slot, bits_for(slot, address(value))?, (new as u64, 0), 0)?;
+                    change.point(slot, bits_for(slot, value)?, (new as u64, 0), 0)?;
                     return Ok(new);
                 }
-                Some(Found::Free(slot)) if self.used[probe.kind].load(Relaxed) < most => {
+                Some(Found::Free(slot))
+                    if self.used[probe.kind & 1].load(Relaxed) < most(table.slots.len()) =>
+                {
                     killable();
                     slot.set_words(match probe.kind {
                         0 => probe.words,
                         _ => [probe.hash | change.keep(key)?; W],
                     });
-                    change.point(slot, bits_for(slot, address(value))?, (1, 1), probe.kind)?;
+                    change.point(slot, bits_for(slot, value)?, (1, 1), probe.kind)?;
                     return Ok(true);
                 }
+                // Full by its count, which may be wrong.
+                Some(Found::Free(_)) if change.recount(&table) => {}
                 _ => change.rebuild(&table, 0)?,
             }
         }
@@ -241,7 +329,7 @@ impl<T: Persist, const W: usize> PtrMap<T, W> {
     pub fn remove<O>(&self, writer: &Writer<'_, O>, key: &[u8]) -> Result<bool> {
         let change = Change::begin(self, writer)?;
         let probe = self.probe(key);
-        match self.table(probe.kind, self.tables[probe.kind].get())?.find(&probe) {
+        match change.table(probe.kind)?.find(&probe) {
             Some(Found::Its(slot)) if slot.is_live() => {
                 change.point(slot, GONE, (u64::MAX, 0), 0)?;
                 Ok(true)
@@ -252,163 +340,15 @@ impl<T: Persist, const W: usize> PtrMap<T, W> {
 
     /// Makes room for so many keys of `8 * W` bytes.
     pub fn reserve<O>(&self, writer: &Writer<'_, O>, keys: u64) -> Result<()> {
-        let table = self.table(0, self.tables[0].get())?;
-        match table.slots.len() as u64 / 4 * 3 < keys {
-            true => Change::begin(self, writer)?.rebuild(&table, keys),
-            false => Ok(()),
-        }
+        let change = Change::begin(self, writer)?;
+        let table = change.table(0)?;
+        if most(table.slots.len()) < keys { change.rebuild(&table, keys) } else { Ok(()) }
     }
 }
 
-fn address<A>(place: &A) -> usize {
-    (&raw const *place) as usize
-}
-
-/// The right to change a map, which is in order.
-struct Change<'a, O, T, const W: usize> {
-    map: &'a PtrMap<T, W>,
-    object: &'a Object<O>,
-    durable: bool,
-}
-
-impl<'a, O, T: Persist, const W: usize> Change<'a, O, T, W> {
-    #[inline(always)]
-    fn begin(map: &'a PtrMap<T, W>, writer: &Writer<'a, O>) -> Result<Self> {
-        let object = writer.object();
-        if address(map) & !(SLOT_BYTES - 1) != object.address() {
-            return Err(Error::NotInObject);
-        }
-        if writer.session().is_some() {
-            return Err(Error::Unsupported("a PtrMap cannot be changed in a transaction"));
-        }
-        writable(map)?;
-        let change = Self { map, object, durable: object.space().core().durable() };
-        if map.busy.load(Relaxed) != 0 || map.mix[0].load(Relaxed) == 0 {
-            change.settle()?;
-        }
-        Ok(change)
-    }
-
-    /// Chooses the hash key, if there is none, or counts anew what one that was
-    /// killed may have counted wrong.
-    #[cold]
-    fn settle(&self) -> Result<()> {
-        let map = self.map;
-        if map.mix[0].load(Relaxed) == 0 {
-            for word in std::iter::once(&map.seed).chain(map.mix.iter().rev()) {
-                // The factors odd and large; the first one last.
-                word.store(u64::from_le_bytes(sys::random()?) | 1 | 1 << 63, Relaxed);
-            }
-            return self.flush(map);
-        }
-        let mut len = 0;
-        for kind in 0..2 {
-            let (live, used) = map.table(kind, map.tables[kind].get())?.count();
-            map.used[kind].store(used, Relaxed);
-            len += live;
-        }
-        map.len.store(len, Relaxed);
-        map.busy.store(0, Relaxed);
-        Ok(())
-    }
-
-    /// The step in which a change happens; `counts` are to be added then, to the
-    /// keys and to the slots in use of a table.
-    #[inline(always)]
-    fn point(
-        &self,
-        slot: &Slot<T, W>,
-        bits: PtrBits,
-        counts: (u64, u64),
-        kind: usize,
-    ) -> Result<()> {
-        let map = self.map;
-        killable();
-        map.busy.store(1, Release);
-        if self.durable {
-            self.before(slot, bits)?;
-        }
-        killable();
-        slot.value.put(bits)?;
-        let add = |word: &AtomicU64, by| {
-            killable();
-            word.store(word.load(Relaxed).wrapping_add(by), Relaxed)
-        };
-        add(&map.len, counts.0);
-        add(&map.used[kind], counts.1);
-        if self.durable {
-            self.flush(slot)?;
-            self.flush(map)?;
-            self.object.space().fence();
-        }
-        killable();
-        // If this is not there after a power cut, all is counted anew.
-        map.busy.store(0, Release);
-        Ok(())
-    }
-
-    /// All that the pointer needs is durable before it is there.
-    #[cold]
-    fn before(&self, slot: &Slot<T, W>, bits: PtrBits) -> Result<()> {
-        if bits.index() as u64 > self.map.durable.load(Relaxed) {
-            // Its entry of the table, too.
-            self.object.sync()?;
-            self.map.durable.store(bits.index() as u64, Relaxed);
-        }
-        self.flush(slot)?;
-        self.flush(self.map)?;
-        self.object.space().fence();
-        Ok(())
-    }
-
-    fn flush<V>(&self, value: &V) -> Result<()> {
-        let at = (address(value) - self.object.address()) as u64 - DATA_START;
-        if self.durable { self.object.flush(at, size_of::<V>() as u64) } else { Ok(()) }
-    }
-
-    /// Puts a long key into the object: where it is.
-    fn keep(&self, key: &[u8]) -> Result<u64> {
-        self.object.space().transaction(|tx| {
-            let at = tx.take(self.object, 8 + key.len() as u64, 8)?;
-            let own = self.object.space().core().own(self.object.slot())?;
-            memory::write_bytes(own, at, &(key.len() as u64).to_le_bytes())?;
-            memory::write_bytes(own, at + 8, key)?;
-            Ok(at)
-        })
-    }
-
-    /// Moves all keys to a table with room for so many, or for twice those there are.
-    #[cold]
-    fn rebuild(&self, old: &Table<'a, T, W>, keys: u64) -> Result<()> {
-        let (map, live) = (self.map, old.count().0);
-        let keys = keys.max(live * 2).min(1 << 30);
-        let slots = (keys / 3 * 4 + BATCH as u64).next_multiple_of(64);
-        map.busy.store(1, Release);
-        self.object.space().transaction(|tx| {
-            let at = tx.take(self.object, slots * size_of::<Slot<T, W>>() as u64, 64)?;
-            let word = word_of(at, slots, old.word);
-            let new = map.table(old.kind, word)?;
-            new.slots.iter().try_for_each(|slot| slot.value.clear())?;
-            for slot in old.slots.iter().filter(|slot| !slot.value.is_null()) {
-                if slot.is_live() {
-                    let to = new
-                        .from(old.hash(slot), |to| to.value.is_null().then_some(to))
-                        .ok_or(CORRUPT)?;
-                    to.set_words(slot.words());
-                    to.value.put(slot.value.bits())?;
-                } else if old.kind == 1 {
-                    tx.give(self.object, slot.key[0].load(Relaxed) & PLACE)?;
-                }
-            }
-            if old.word != 0 {
-                tx.give(self.object, place_of(old.word))?;
-            }
-            tx.set(&map.tables[old.kind], word)
-        })?;
-        killable();
-        map.used[old.kind].store(live, Relaxed);
-        killable();
-        map.busy.store(0, Release);
-        Ok(())
-    }
+/// The words of a key of `8 * W` bytes.
+#[inline(always)]
+fn short<const W: usize>(key: &[u8]) -> Option<[u64; W]> {
+    let (chunks, _) = key.as_chunks();
+    (key.len() == 8 * W).then(|| std::array::from_fn(|i| u64::from_le_bytes(chunks[i])))
 }

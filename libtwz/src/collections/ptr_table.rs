@@ -99,11 +99,17 @@ pub fn word_of(at: u64, slots: u64, old: u64) -> u64 {
     ((old >> 44) + 1) << 44 | slots >> 6 << 24 | at >> 6
 }
 
+/// The number of the first slot where a hash is looked for.
+#[inline(always)]
+pub fn place_in<S>(slots: &[S], hash: u64) -> usize {
+    ((hash as u128 * slots.len() as u128) >> 64) as usize
+}
+
 impl<'a, T: Persist, const W: usize> Table<'a, T, W> {
     /// The first slot where a hash is looked for.
     #[inline(always)]
     pub fn home(&self, hash: u64) -> usize {
-        ((hash as u128 * self.slots.len() as u128) >> 64) as usize
+        place_in(self.slots, hash)
     }
 
     /// What `look` makes of the first slot from there on of which it makes something.
@@ -188,8 +194,8 @@ impl<'a, T: Persist, const W: usize> Table<'a, T, W> {
 
     /// How many slots have a pointer, and how many are not null.
     pub fn count(&self) -> (u64, u64) {
-        let live = self.slots.iter().filter(|slot| slot.is_live()).count();
-        let used = self.slots.iter().filter(|slot| !slot.value.is_null()).count();
-        (live as u64, used as u64)
+        self.slots.iter().fold((0, 0), |(live, used), slot| {
+            (live + slot.is_live() as u64, used + !slot.value.is_null() as u64)
+        })
     }
 }

@@ -3,13 +3,15 @@
 //! checked; the safe types above ([`crate::Object`], [`crate::Ptr`]) are where
 //! the checking is done, through [`super::translate::Translation::place`].
 
-use std::sync::atomic::AtomicU64;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use twz_abi::PtrBits;
 
 use super::arena::{Arena, SLOT_BYTES, slot_state};
 use crate::{
     Persist,
     error::{Error, Result},
-    raw::translate::Translation,
+    raw::translate::{Home, Translation},
 };
 
 /// A reference to a `T` at slot offset `offset` of a translated object, for as
@@ -31,11 +33,16 @@ pub fn place<T: Persist, A: ?Sized>(_anchor: &A, target: Translation, offset: u6
 /// A reference to what `bits` lead to, found in the pointer `holder`; `None`
 /// sends the caller to the slow path, which knows why.
 #[inline(always)]
-pub fn follow<T: Persist, A: ?Sized>(holder: &A, bits: twz_abi::PtrBits) -> Option<&T> {
-    let address = (&raw const *holder).cast::<u8>() as usize;
+pub fn follow<T: Persist, A: ?Sized>(holder: &A, bits: PtrBits) -> Option<&T> {
+    follow_from(Home::of((&raw const *holder).cast::<u8>() as usize)?, holder, bits)
+}
+
+/// The same for a holder that is in this slot, if it is.
+#[inline(always)]
+pub fn follow_from<T: Persist, A: ?Sized>(home: Home, holder: &A, bits: PtrBits) -> Option<&T> {
     let (len, align) = (size_of::<T>() as u64, align_of::<T>() as u64);
-    let target = super::translate::resolve(address, bits, len, align)?;
-    // SAFETY: as in `place`: `resolve` has found the holder in a live arena and
+    let (target, _) = within(home, holder, bits, len, align)?;
+    // SAFETY: as in `place`: `within` has found the holder in a live arena and
     // checked bounds and alignment; the target stays mapped while the holder does.
     Some(unsafe { &*(target as *const T) })
 }
@@ -43,38 +50,88 @@ pub fn follow<T: Persist, A: ?Sized>(holder: &A, bits: twz_abi::PtrBits) -> Opti
 /// The bytes behind a length of 8 bytes that `bits` lead to, found in the
 /// pointer `holder`; `None` sends the caller to the slow path.
 #[inline(always)]
-pub fn follow_run<A: ?Sized>(holder: &A, bits: twz_abi::PtrBits) -> Option<&[u8]> {
-    let address = (&raw const *holder).cast::<u8>() as usize;
-    let (target, room) = super::translate::resolve_within(address, bits, 8, 8)?;
-    // SAFETY: as in `follow`, for a word.
-    let len = unsafe { &*(target as *const AtomicU64) }.load(std::sync::atomic::Ordering::Acquire);
+pub fn follow_run<A: ?Sized>(holder: &A, bits: PtrBits) -> Option<&[u8]> {
+    follow_run_from(Home::of((&raw const *holder).cast::<u8>() as usize)?, holder, bits)
+}
+
+/// The same for a holder that is in this slot, if it is.
+#[inline(always)]
+pub fn follow_run_from<A: ?Sized>(home: Home, holder: &A, bits: PtrBits) -> Option<&[u8]> {
+    let (target, room) = within(home, holder, bits, 8, 8)?;
+    // SAFETY: as in `follow_from`, for a word.
+    let len = unsafe { &*(target as *const AtomicU64) }.load(Ordering::Acquire);
     if len > room - 8 {
         return None;
     }
-    // SAFETY: as in `place_slice`: after the word there are `room - 8` bytes of
-    // data, in a slot that stays mapped while the holder does; any byte is a u8.
+    // SAFETY: as in `slice`: after the word there are `room - 8` bytes of data, in
+    // a slot that stays mapped while the holder does; any byte is a u8.
     Some(unsafe { std::slice::from_raw_parts((target + 8) as *const u8, len as usize) })
 }
 
-/// The same for `len` values in a row.
+/// What `bits` in the holder lead to, if that is in this slot.
 #[inline(always)]
-pub fn place_slice<T: Persist, A: ?Sized>(
+fn within<A: ?Sized>(
+    home: Home,
+    holder: &A,
+    bits: PtrBits,
+    len: u64,
+    align: u64,
+) -> Option<(usize, u64)> {
+    let address = (&raw const *holder).cast::<u8>() as usize;
+    if (address ^ home.base()) >= SLOT_BYTES {
+        return None;
+    }
+    home.resolve(bits, len, align)
+}
+
+/// References to `len` values in a row at slot offset `offset` of a translated
+/// object, for as long as `anchor`, which must be in or keep alive the same space.
+#[inline(always)]
+pub fn slice<T: Persist, A: ?Sized>(
     _anchor: &A,
     target: Translation,
     offset: u64,
     len: u64,
-) -> Result<&[T]> {
+) -> Option<&[T]> {
     if !offset.is_multiple_of(align_of::<T>() as u64) {
-        return Err(Error::BadPointer { why: "the offset is not aligned for its type" });
+        return None;
     }
-    let bytes = len.checked_mul(size_of::<T>() as u64).filter(|&bytes| bytes < twz_abi::SLOT);
-    match bytes.and_then(|bytes| target.place(offset, bytes)) {
-        Some(address) => {
-            // SAFETY: as in `place`, for all of the `len` values.
-            Ok(unsafe { std::slice::from_raw_parts(address as *const T, len as usize) })
-        }
-        None => Err(Error::BadPointer { why: "it leads outside its object" }),
-    }
+    let bytes = len.checked_mul(size_of::<T>() as u64).filter(|&bytes| bytes < twz_abi::SLOT)?;
+    let address = target.place(offset, bytes)?;
+    // SAFETY: as in `place`, for all of the `len` values.
+    Some(unsafe { std::slice::from_raw_parts(address as *const T, len as usize) })
+}
+
+/// The same, and what is wrong with the offset if there are none.
+#[inline(always)]
+pub fn place_slice<T: Persist, A: ?Sized>(
+    anchor: &A,
+    target: Translation,
+    offset: u64,
+    len: u64,
+) -> Result<&[T]> {
+    slice(anchor, target, offset, len).ok_or_else(|| Error::BadPointer {
+        why: match offset.is_multiple_of(align_of::<T>() as u64) {
+            true => "it leads outside its object",
+            false => "the offset is not aligned for its type",
+        },
+    })
+}
+
+/// Writes bytes, and before them at `offset` a word that says how many they are,
+/// where nobody knows of them yet; says whether there was room.
+#[inline(always)]
+pub fn write_run<A: ?Sized>(anchor: &A, target: Translation, offset: u64, bytes: &[u8]) -> bool {
+    let count = bytes.len() as u64;
+    let to = target.place(offset, count.saturating_add(8)).filter(|_| target.writable());
+    let (Some(to), Some([len])) = (to, slice::<AtomicU64, A>(anchor, target, offset, 1)) else {
+        return false;
+    };
+    // SAFETY: in the data of a mapped, writable slot, behind the word; `bytes` is
+    // private memory or, in an object, may overlap: `copy` allows that.
+    unsafe { std::ptr::copy(bytes.as_ptr(), (to + 8) as *mut u8, bytes.len()) };
+    len.store(count, Ordering::Release);
+    true
 }
 
 /// Writes a value that no other reference can see yet: freshly allocated, not

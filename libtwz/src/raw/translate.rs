@@ -103,42 +103,99 @@ fn current(arena: usize) -> bool {
     word(arena).load(Ordering::Relaxed) == word(arena + GENERATION).load(Ordering::Relaxed)
 }
 
-/// The address that `bits`, found in an object at `address`, lead to, if `len`
-/// bytes there lie in the target's data and the translation is cached and still
-/// good. `None` sends the caller to the slow path, which knows why.
+/// The slot that an address lies in, for who takes several steps from there.
 ///
-/// What the next step waits for is short: a local pointer takes one `and` of
-/// its own address, ready before the bits are, and an add; a foreign one a
-/// shift, a load, an `and` and an add. All else is compared on the side. A word
-/// of 0 ends the data at 0, so that nothing is inside it: no test of its own.
-#[inline(always)]
-pub fn resolve(address: usize, bits: PtrBits, len: u64, align: u64) -> Option<usize> {
-    resolve_within(address, bits, len, align).map(|(address, _)| address)
+/// # Invariants
+///
+/// The slot is one of an arena that was live when this was made, and so is while
+/// something in the slot is borrowed.
+#[derive(Clone, Copy)]
+pub struct Home {
+    base: usize,
+    row: usize,
 }
 
-/// The same, and how many bytes of data there are from there on, `len` at least.
-#[inline(always)]
-pub fn resolve_within(address: usize, bits: PtrBits, len: u64, align: u64) -> Option<(usize, u64)> {
-    // A value that was taken out of an object may hold a pointer, on the stack.
-    let arena = arena_of(address)?;
-    let row = row_of(address);
-    let index = bits.index() as usize;
-    let (offset, base, end) = if index == 0 {
-        let own = word(row).load(Ordering::Relaxed);
-        (bits.0, address & !(SLOT_BYTES - 1), Translation(own).end())
-    } else {
-        if index >= CACHED || !current(arena) {
+impl Home {
+    /// `None` if the address is in no live arena: a value that was taken out of an
+    /// object may hold a pointer, on the stack.
+    #[inline(always)]
+    pub fn of(address: usize) -> Option<Self> {
+        arena_of(address)?;
+        Some(Self { base: address & !(SLOT_BYTES - 1), row: row_of(address) })
+    }
+
+    /// First address of the slot.
+    #[inline(always)]
+    pub fn base(self) -> usize {
+        self.base
+    }
+
+    /// Where the slot's own object goes: if that is not known, nowhere.
+    #[inline(always)]
+    pub fn own(self) -> Translation {
+        Translation(word(self.row).load(Ordering::Relaxed))
+    }
+
+    /// Whether the slot's object is known to be one that may be stored to.
+    #[inline(always)]
+    pub fn may_store(self) -> bool {
+        let own = self.own();
+        own.0 != 0 && own.writable()
+    }
+
+    /// The address that `bits`, found in this slot, lead to, and how many bytes of data
+    /// there are from there on, if `len` of them do lie in the target's data and the
+    /// translation is cached and still good. `None` sends the caller to the slow path,
+    /// which knows why.
+    ///
+    /// What the next step waits for is short: a local pointer takes one `and` of
+    /// its own address, ready before the bits are, and an add; a foreign one a
+    /// shift, a load, an `and` and an add. All else is compared on the side. A word
+    /// of 0 ends the data at 0, so that nothing is inside it: no test of its own.
+    #[inline(always)]
+    pub fn resolve(self, bits: PtrBits, len: u64, align: u64) -> Option<(usize, u64)> {
+        let index = bits.index() as usize;
+        let (offset, base, end) = if index == 0 {
+            (bits.0, self.base, self.own().end())
+        } else {
+            if index >= CACHED || !current(self.base & !(ARENA - 1)) {
+                return None;
+            }
+            let base = word(self.row + BASES + index * 8).load(Ordering::Acquire) as usize;
+            let target = Translation(word(self.row + index * 8).load(Ordering::Acquire));
+            if target.base() != base {
+                return None;
+            }
+            (bits.offset(), base, target.end())
+        };
+        let inside = offset >= DATA_START && offset % align == 0 && offset + len <= end;
+        inside.then(|| (base + offset as usize, end - offset))
+    }
+
+    /// The bits that, stored in this slot, lead to `target`, which may be any address, if
+    /// that is a place in a mapped object, this one may be written, and a store went from
+    /// here to the target's object before and nothing has changed since. `None` sends the
+    /// caller to the slow path.
+    #[inline(always)]
+    pub fn bits_to_store(self, target: usize) -> Option<PtrBits> {
+        let arena = self.base & !(ARENA - 1);
+        if (target ^ self.base) & !(ARENA - 1) != 0 || !self.may_store() {
             return None;
         }
-        let base = word(row + BASES + index * 8).load(Ordering::Acquire) as usize;
-        let target = Translation(word(row + index * 8).load(Ordering::Acquire));
-        if target.base() != base {
+        let from = (self.base & (ARENA - 1)) / SLOT_BYTES;
+        let to = (target & (ARENA - 1)) / SLOT_BYTES;
+        let offset = (target & (SLOT_BYTES - 1)) as u64;
+        if from == to {
+            return Some(PtrBits(offset));
+        }
+        let place = arena + STORES + (from * STORE_WORDS + to % STORE_WORDS) * 8;
+        let known = word(place).load(Ordering::Relaxed);
+        // Slot 0 has no objects; its number is also what an empty word holds.
+        if to == 0 || known >> 32 != to as u64 || !current(arena) {
             return None;
         }
-        (bits.offset(), base, target.end())
-    };
-    let inside = offset >= DATA_START && offset % align == 0 && offset + len <= end;
-    inside.then(|| (base + offset as usize, end - offset))
+        Some(PtrBits(known << OFFSET_BITS | offset))
+    }
 }
 
 /// The translation of `bits` as found in an object at `address`, if cached and
@@ -229,30 +286,6 @@ impl Arena {
             word.store(0, Ordering::Release);
         }
     }
-}
-
-/// The bits that, stored at `address`, lead to `target`, if that is a place in a
-/// mapped object that may be written, and a store went from its object to the
-/// target's before and nothing has changed since. `None` sends the caller to the
-/// slow path. Both may be any address.
-#[inline(always)]
-pub fn bits_to_store(address: usize, target: usize) -> Option<PtrBits> {
-    let arena = arena_of(address)?;
-    if (target ^ address) & !(ARENA - 1) != 0 || !may_store_in_object(address)? {
-        return None;
-    }
-    let (from, to) = ((address & (ARENA - 1)) / SLOT_BYTES, (target & (ARENA - 1)) / SLOT_BYTES);
-    let offset = (target & (SLOT_BYTES - 1)) as u64;
-    if from == to {
-        return Some(PtrBits(offset));
-    }
-    let known =
-        word(arena + STORES + (from * STORE_WORDS + to % STORE_WORDS) * 8).load(Ordering::Relaxed);
-    // Slot 0 has no objects; its number is also what an empty word holds.
-    if to == 0 || known >> 32 != to as u64 || !current(arena) {
-        return None;
-    }
-    Some(PtrBits(known << OFFSET_BITS | offset))
 }
 
 impl Arena {
