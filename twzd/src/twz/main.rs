@@ -28,6 +28,7 @@ mod new;
 mod object;
 mod paths;
 mod pool;
+mod preload;
 mod progress;
 mod run;
 mod session;

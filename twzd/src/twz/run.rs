@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Programs in contexts: `twz run`, and `twz attach`, which is the same for a
-//! shell, and says what a shell is attached to.
+//! Programs in contexts, or on files that are objects: `twz run`, and `twz attach`,
+//! which is the same for a shell, and says what a shell is attached to.
 
 use std::{ffi::OsString, os::unix::process::CommandExt as _, path::Path, process::Command};
 
@@ -14,22 +14,31 @@ use crate::{
     find, json,
     key::{Proof, Prover},
     object::{hex, unhex},
+    preload,
     session::Session,
     term::printable,
 };
 
-/// Run a program in a security context
+/// Run a program in a security context, or faster on files that are objects
 ///
 /// It acts in the first context named, and is attached to the others as well. What it
 /// starts inherits that. With a directory as the pool this binds programs that use
 /// the library; with the kernel module it binds every program.
+///
+/// Without a context a library is loaded before it that answers reads and writes of
+/// files beneath the pool's names from memory. The program needs no change, and
+/// sees none.
 #[derive(Args)]
 #[command(after_help = "EXAMPLES
+  twz run --stats -- sqlite3 names/app.db vacuum
   twz run --context /contexts/web -- ./server --port 8080
   twz run -c /contexts/web -c /contexts/logger --only --key-file web.key -- ./server")]
 pub struct RunArgs {
     #[command(flatten)]
     contexts: Contexts,
+    /// Say at its end what was read and written by memory, and what by the kernel
+    #[arg(long, conflicts_with = "contexts")]
+    stats: bool,
     /// The program and its arguments
     #[arg(last = true, required = true, value_name = "PROGRAM", value_hint = clap::ValueHint::CommandWithArguments)]
     command: Vec<OsString>,
@@ -65,8 +74,24 @@ impl RunArgs {
         })?;
         let mut command = Command::new(program);
         command.args(args);
-        self.contexts.start(session, command)
+        if self.contexts.contexts.is_empty() && !self.contexts.only {
+            preload::add(&mut command, &session.pool_path()?);
+        }
+        let command = self.contexts.prepare(session, command)?;
+        if self.stats {
+            session.finish()?;
+            std::process::exit(preload::counted(command, session.json())?);
+        }
+        become_it(command, session)
     }
+}
+
+/// Becomes the program.
+fn become_it(mut command: Command, session: &mut Session) -> Outcome {
+    session.finish()?;
+    let program = command.get_program().to_os_string();
+    let error = command.exec();
+    Err(Fail::file("run", Path::new(&program))(error))
 }
 
 impl AttachArgs {
@@ -75,13 +100,14 @@ impl AttachArgs {
             return state(session);
         }
         let shell = std::env::var_os("SHELL").unwrap_or_else(|| "/bin/sh".into());
-        self.contexts.start(session, Command::new(shell))
+        let command = self.contexts.prepare(session, Command::new(shell))?;
+        become_it(command, session)
     }
 }
 
 impl Contexts {
-    /// Becomes the program, attached.
-    fn start(&self, session: &mut Session, mut command: Command) -> Outcome {
+    /// Has the program begin attached.
+    fn prepare(&self, session: &mut Session, mut command: Command) -> Outcome<Command> {
         let space = Space::on(session.open()?)?;
         let pool = space.backend();
         let mut prover = self.proof.prover(pool)?;
@@ -106,10 +132,7 @@ impl Contexts {
         }
         command.env("TWZ_POOL", session.pool_path()?);
         command.envs(space.environment());
-        session.finish()?;
-        let program = command.get_program().to_os_string();
-        let error = command.exec();
-        Err(Fail::file("run", Path::new(&program))(error))
+        Ok(command)
     }
 }
 
