@@ -3,6 +3,8 @@
 //! would go wrong if the library copied carelessly, and check what they see; here they
 //! are run with it, on each file system, and the counters prove that it was at work.
 
+mod run;
+
 use std::{
     fs,
     io::{Read as _, Write as _},

@@ -370,6 +370,13 @@ static void offset(const char *how, char **argv)
         CHECK(read(other, got, PAGE) == PAGE && got[0] == 5);
         for (int i = 0; i < 100; i++)
             CHECK(pread(other, got, 1, 0) == 1 && got[0] == 1);
+        /* Nor is it ever two again, however long they go on. */
+        for (int i = 0; i < 100; i++) {
+            CHECK(lseek(i % 2 ? fd : other, i, SEEK_SET) == i);
+            CHECK(read(fd, got, 1) == 1 && read(other, got, 1) == 1);
+            CHECK(lseek(fd, 0, SEEK_CUR) == i + 2 && lseek(other, 0, SEEK_CUR) == i + 2);
+        }
+        CHECK(lseek(other, 5 * PAGE, SEEK_SET) == 5 * PAGE);
     } else if (strcmp(how, "pass") == 0) {
         int pair[2];
         CHECK(socketpair(AF_UNIX, SOCK_STREAM, 0, pair) == 0);

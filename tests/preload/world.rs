@@ -20,19 +20,31 @@ fn profile() -> PathBuf {
 /// The library, built as the test was.
 pub fn library() -> &'static Path {
     static LIBRARY: OnceLock<PathBuf> = OnceLock::new();
-    LIBRARY.get_or_init(|| {
-        let profile = profile();
-        let target = profile.parent().expect("a profile lies in a target directory");
-        let mut build = Command::new(env!("CARGO"));
-        build.args(["build", "--quiet", "-p", "twz-posix", "--target-dir"]).arg(target);
-        build.current_dir(env!("CARGO_MANIFEST_DIR"));
-        if profile.ends_with("release") {
-            build.arg("--release");
-        }
-        let built = build.status().expect("cargo runs");
-        assert!(built.success(), "the library does not build: {build:?}");
-        profile.join("libtwz_posix.so")
+    LIBRARY.get_or_init(|| built("twz-posix", "libtwz_posix.so"))
+}
+
+/// The command, built as the test was, or where `TWZ_BINARY` says that one is.
+pub fn twz() -> &'static Path {
+    static TWZ: OnceLock<PathBuf> = OnceLock::new();
+    TWZ.get_or_init(|| {
+        let given = std::env::var_os("TWZ_BINARY").map(PathBuf::from);
+        given.unwrap_or_else(|| built("twzd", "twz"))
     })
+}
+
+/// What a package is built to.
+fn built(package: &str, file: &str) -> PathBuf {
+    let profile = profile();
+    let target = profile.parent().expect("a profile lies in a target directory");
+    let mut build = Command::new(env!("CARGO"));
+    build.args(["build", "--quiet", "-p", package, "--target-dir"]).arg(target);
+    build.current_dir(env!("CARGO_MANIFEST_DIR"));
+    if profile.ends_with("release") {
+        build.arg("--release");
+    }
+    let built = build.status().expect("cargo runs");
+    assert!(built.success(), "it does not build: {build:?}");
+    profile.join(file)
 }
 
 /// Compiles one of the C files beside this one, once for these arguments.
