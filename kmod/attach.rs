@@ -14,6 +14,7 @@ use crate::{
 };
 use kernel::prelude::*;
 use twz_abi::{
+    decision::what,
     ioctl::{attach_flags, Attach, ContextOnly, ContextState},
     reason,
     security::{context_flags, AttachClaim, MAX_ATTACHED},
@@ -114,6 +115,7 @@ impl Session {
         match left {
             Some(_) => Err(Refusal::new(ENOSPC, reason::TOO_MANY).of(attach.context)),
             None => {
+                self.space.decided(what::ATTACHED, attach.context, 0);
                 hidden.keep();
                 Ok(())
             }

@@ -29,7 +29,7 @@ use twz_abi::{
     security::{Policy, MAX_RECORDS},
     ObjectId, ObjectRecord, Rights,
 };
-use twz_core::security::Rules;
+use twz_core::security::{rules::Built, Rules};
 
 /// Which context somebody acts in. It means that one as long as somebody holds it.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -189,6 +189,11 @@ impl Contexts {
     /// The object of a context; null for the default one.
     pub(crate) fn id(&self, no: ContextNo) -> ObjectId {
         self.get(no).map_or(ObjectId::NULL, Context::id)
+    }
+
+    /// What a context's grants came to.
+    pub(crate) fn built(&self, no: ContextNo) -> Option<Built> {
+        self.get(no).map(Context::built)
     }
 
     /// What a context allows, on whatever object.

@@ -13,11 +13,11 @@ use crate::{
     secctx::ContextNo,
     space::{Space, State},
     stats::Event,
-    sys::{self, DeviceFile, Fault, MapRequest, Outcome},
+    sys::{self, DeviceFile, Fault, MapRequest, Outcome, UserBytes},
 };
-use core::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use kernel::{prelude::*, sync::Arc};
-use twz_abi::{ioctl::LastError, reason, view::MAX_SLOTS, SLOT_PAGES};
+use twz_abi::{decision::what, ioctl::LastError, reason, view::MAX_SLOTS, SLOT_PAGES};
 
 /// An open of the device.
 pub(crate) struct Session {
@@ -25,6 +25,8 @@ pub(crate) struct Session {
     /// Who opened it.
     member: Arc<Member>,
     greeted: AtomicBool,
+    /// The number of the next decision that it is to be told.
+    pub(crate) told: AtomicU64,
     /// The view that this descriptor shows: index + 1, or 0.
     view: AtomicU32,
 }
@@ -35,8 +37,13 @@ impl sys::Device for Session {
         let member =
             space.members.join(space.beginning.clone()).map_err(|refusal| refusal.errno)?;
         sys::tick_soon();
-        let session =
-            Self { space, member, greeted: AtomicBool::new(false), view: AtomicU32::new(0) };
+        let session = Self {
+            space,
+            member,
+            greeted: AtomicBool::new(false),
+            told: AtomicU64::new(0),
+            view: AtomicU32::new(0),
+        };
         Ok(KBox::pin(session, GFP_KERNEL)?)
     }
 
@@ -45,8 +52,13 @@ impl sys::Device for Session {
         self.dispatch(file, number, address).map_err(|refusal| {
             self.space.counters.count(Event::Refused);
             remember(self.space, &refusal, 0);
+            self.space.decided_not(what::COMMAND_REFUSED, &refusal, number.into());
             refusal.errno
         })
+    }
+
+    fn read(&self, to: &UserBytes) -> Result<usize, Error> {
+        self.decisions(to).map_err(|refusal| refusal.errno)
     }
 
     fn map(&self, request: &MapRequest<'_>) -> Result<(), Error> {
@@ -149,6 +161,7 @@ fn remember(space: &Space, refusal: &Refusal, address: u64) {
 /// What becomes of a refused fault: kept, counted, said in the log, and a signal.
 pub(crate) fn refused(space: &Space, refusal: &Refusal, fault: &Fault<'_>) -> Outcome {
     remember(space, refusal, fault.address() as u64);
+    space.decided_not(what::FAULT_REFUSED, refusal, fault.address() as u64);
     space.counters.refuse(refusal.reason);
     if sys::may_log() {
         pr_warn!(

@@ -18,6 +18,7 @@
 //! exceeds what is granted.
 
 use crate::{
+    decisions::Decisions,
     error::{Refusal, Result},
     guard::{on, Guard},
     inode::Inodes,
@@ -56,6 +57,8 @@ pub(crate) struct Space {
     pub beginning: Hold,
     #[pin]
     pub refusals: Refusals,
+    #[pin]
+    pub decisions: Decisions,
     pub counters: Counters,
     pub control: Control,
     /// The page that holes show.
@@ -110,6 +113,7 @@ impl Space {
         };
         let control = Control::new()?;
         let refusals = Refusals::new()?;
+        let decisions = Decisions::new()?;
         let zeros = KernelPage::new()?;
         let space = pin_init!(Self {
             state <- RwSem::new(state),
@@ -118,6 +122,7 @@ impl Space {
             members <- Members::new(),
             beginning,
             refusals <- refusals,
+            decisions <- decisions,
             counters: Counters::new(),
             control,
             zeros,

@@ -12,6 +12,7 @@ use kernel::prelude::*;
 mod attach;
 mod command;
 mod debugfs;
+mod decisions;
 mod descriptor;
 mod error;
 mod fault;

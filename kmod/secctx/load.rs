@@ -13,6 +13,7 @@ use super::{
 };
 use crate::{
     command::zero,
+    decisions::grants,
     error::{Refusal, Result},
     guard::{on, Guard},
     session::Session,
@@ -23,6 +24,7 @@ use crate::{
 };
 use kernel::{prelude::*, sync::Arc};
 use twz_abi::{
+    decision::what,
     ioctl::ContextOnly,
     reason,
     security::{Record, GRANT_MAGIC, RECORD},
@@ -102,7 +104,9 @@ impl Space {
         self.give_back();
         let kept = self.judged(id, copied?, &refused)?;
         let table = Table::room(&kept)?;
-        self.install(Arc::new(kept, GFP_KERNEL)?, table, ticket)
+        let loaded = self.install(Arc::new(kept, GFP_KERNEL)?, table, ticket)?;
+        self.decided(what::LOADED, id, grants(loaded.grants, loaded.void));
+        Ok(loaded)
     }
 
     /// Holds the object of a context, if it is of the kind and a size that can be.

@@ -16,7 +16,7 @@ use crate::{
     sys,
 };
 use kernel::prelude::*;
-use twz_abi::{ioctl::Revoke, reason, security::RevokeClaim, ObjectId, SLOT_PAGES};
+use twz_abi::{decision::what, ioctl::Revoke, reason, security::RevokeClaim, ObjectId, SLOT_PAGES};
 use twz_core::{rights::MAPPABLE, RecordNo};
 
 /// Why contexts allow less.
@@ -42,6 +42,7 @@ impl Session {
         }
         let old = self.space.change(|state| state.revoke(self.space, object, epoch))?;
         self.space.counters.count(Event::Revocation);
+        self.space.decided(what::REVOKED, object, epoch);
         // Freed here, with the lock let go.
         drop(old);
         sys::tick_soon();
@@ -70,6 +71,9 @@ impl Space {
                     }
                 }
             });
+            if let Ok(Some(tables)) = &old {
+                self.decided_by_time(tables.iter().map(|(no, _)| *no));
+            }
             drop(old);
         }
         let waits = |context: &Context| context.built().next.is_some();

@@ -8,6 +8,7 @@ use super::{
     fault::{self, Answers, Fault, Outcome},
     mapping::Mapping,
     series::this_module,
+    task::UserBytes,
 };
 use crate::guard::{on, Guard};
 use core::{cell::UnsafeCell, marker::PhantomData, ptr};
@@ -22,6 +23,8 @@ use twz_abi::Rights;
 pub(crate) trait Device: Send + Sync + Sized + 'static {
     fn open() -> Result<Pin<KBox<Self>>>;
     fn command(&self, file: &DeviceFile, number: u32, address: usize) -> Result<isize>;
+    /// Copies something out; how many bytes.
+    fn read(&self, to: &UserBytes) -> Result<usize>;
     /// Refuses a mapping.
     fn map(&self, request: &MapRequest<'_>) -> Result;
     fn fault(&self, fault: &mut Fault<'_>, huge: bool) -> Outcome;
@@ -210,6 +213,7 @@ impl<D: Device> Table<D> {
         open: Some(Self::open),
         release: Some(Self::release),
         unlocked_ioctl: Some(Self::command),
+        read: Some(Self::read),
         mmap_prepare: Some(Self::map),
         get_unmapped_area: Some(super::bindings::thp_get_unmapped_area),
         llseek: Some(bindings::noop_llseek),
@@ -258,6 +262,23 @@ impl<D: Device> Table<D> {
         let opened = unsafe { &*(*file).private_data.cast::<D>() };
         match opened.command(&DeviceFile(file), number, address) {
             Ok(value) => value,
+            Err(error) => error.to_errno() as isize,
+        }
+    }
+
+    /// # Safety
+    ///
+    /// For the kernel to call, about a file of ours.
+    unsafe extern "C" fn read(
+        file: *mut bindings::file,
+        to: *mut kernel::ffi::c_char,
+        len: usize,
+        _: *mut bindings::loff_t,
+    ) -> isize {
+        // SAFETY: from `open`; the file is open during the call.
+        let opened = unsafe { &*(*file).private_data.cast::<D>() };
+        match opened.read(&UserBytes::new(to as usize, len)) {
+            Ok(bytes) => bytes as isize,
             Err(error) => error.to_errno() as isize,
         }
     }

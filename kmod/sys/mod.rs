@@ -36,6 +36,7 @@ pub(crate) use param::weakened;
 pub(crate) use pmem::Pmem;
 pub(crate) use series::is_set;
 pub(crate) use task::{
-    linger, may_finish, may_go_on, may_log, random, thread, widen, Caller, UserBytes,
+    linger, may_finish, may_go_on, may_log, may_read_all, process, random, thread, widen, Caller,
+    UserBytes,
 };
 pub(crate) use tick::{now, tick_soon, Tick, Ticking};

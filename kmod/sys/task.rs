@@ -15,6 +15,18 @@ pub(crate) fn thread() -> i32 {
     current!().pid()
 }
 
+/// The calling process's number, and its user's, as they are in its own namespace.
+pub(crate) fn process() -> (u32, u32) {
+    let user = current!().uid().into_uid_in_current_ns();
+    (current!().group_leader().pid().unsigned_abs(), user)
+}
+
+/// Whether the calling program may read whatever file there is.
+pub(crate) fn may_read_all() -> bool {
+    // SAFETY: asks about the calling thread; a number of a capability.
+    unsafe { bindings::capable(bindings::CAP_DAC_OVERRIDE as i32) }
+}
+
 /// A thread and its memory, to tell it from others: numbers, never followed.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Caller {
@@ -40,6 +52,15 @@ pub(crate) struct UserBytes {
 impl UserBytes {
     pub(crate) fn new(address: usize, len: usize) -> Self {
         Self { address, len }
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.len
+    }
+
+    /// Those from byte `at` on.
+    pub(crate) fn from(&self, at: usize) -> Self {
+        Self::new(self.address.wrapping_add(at), self.len.saturating_sub(at))
     }
 
     fn slice(&self) -> UserSlice {

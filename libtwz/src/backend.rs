@@ -14,7 +14,9 @@
 
 use std::{os::fd::OwnedFd, sync::atomic::AtomicU64, time::Duration};
 
-use twz_abi::{ObjectId, Rights, ioctl::ContextState, meta, security::Signature};
+use twz_abi::{
+    ObjectId, Rights, decision::Decision, ioctl::ContextState, meta, security::Signature,
+};
 use twz_core::{ident::Identity, rights::Access};
 
 use crate::{
@@ -394,6 +396,13 @@ pub trait Backend: Send + Sync {
     /// as where somebody else sees to it.
     fn bequest(&self) -> Option<String> {
         None
+    }
+
+    /// Tells what was decided about rights since this was last asked, by whatever program,
+    /// from the oldest on that is known. It takes the capability to read every file.
+    fn decisions(&self, tell: &mut dyn FnMut(&Decision)) -> Result<()> {
+        let _ = tell;
+        Err(Error::Unsupported("only the kernel module tells of what it decides"))
     }
 
     /// Raises an object's epoch to what its owner has signed.

@@ -81,6 +81,7 @@ pub const ALL: &[Layout] = &[
     <crate::record::MapWord as Pinned>::LAYOUT,
     <crate::journal::JournalHeader as Pinned>::LAYOUT,
     <crate::journal::JournalEntry as Pinned>::LAYOUT,
+    <crate::decision::Decision as Pinned>::LAYOUT,
     <crate::ioctl::Handshake as Pinned>::LAYOUT,
     <crate::ioctl::Info as Pinned>::LAYOUT,
     <crate::ioctl::LastError as Pinned>::LAYOUT,

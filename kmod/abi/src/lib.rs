@@ -20,6 +20,7 @@
 compile_error!("the format is little-endian and its types are used in place");
 
 pub mod checksum;
+pub mod decision;
 pub mod error;
 pub mod features;
 pub mod fot;

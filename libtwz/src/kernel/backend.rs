@@ -7,6 +7,7 @@ use std::{os::fd::OwnedFd, time::Duration};
 use nix::errno::Errno;
 use twz_abi::{
     DATA_START, MAX_DATA, ObjectId, PAGE, Rights, TAIL_START,
+    decision::Decision,
     ioctl::{self as abi, ContextState, DirEntry},
     meta,
     name::{self, kind},
@@ -456,6 +457,10 @@ impl Backend for KernelPool {
 
     fn load_context(&self, id: ObjectId) -> Result<(u32, u32)> {
         self.ask_of_context::<{ abi::LOAD }>(id)
+    }
+
+    fn decisions(&self, tell: &mut dyn FnMut(&Decision)) -> Result<()> {
+        self.ask_decisions(tell)
     }
 
     fn revoke(&self, id: ObjectId, epoch: u64, signature: &Signature) -> Result<()> {

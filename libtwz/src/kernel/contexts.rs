@@ -4,6 +4,7 @@
 use nix::errno::Errno;
 use twz_abi::{
     ObjectId, Rights,
+    decision::Decision,
     ioctl::{self as abi, Attach, ContextOnly, ContextState, Revoke, attach_flags},
     reason,
     security::{SIGNATURE, Signature},
@@ -61,6 +62,21 @@ impl KernelPool {
         asked.map_err(|errno| self.refused_context(errno, object))?;
         settle();
         Ok(())
+    }
+
+    pub(super) fn ask_decisions(&self, tell: &mut dyn FnMut(&Decision)) -> Result<()> {
+        let mut some = [Decision::default(); 64];
+        loop {
+            let got = self.session.decisions(&mut some).map_err(|errno| Error::Io {
+                doing: "read what was decided",
+                path: None,
+                error: errno.into(),
+            })?;
+            some.iter().take(got).for_each(&mut *tell);
+            if got == 0 {
+                return Ok(());
+            }
+        }
     }
 
     /// Why something about a context was refused: its own reasons are numbers that

@@ -20,6 +20,7 @@ use std::{
 use nix::errno::Errno;
 use twz_abi::{
     FORMAT_VERSION, ObjectId, Rights,
+    decision::Decision,
     ioctl::{self as abi, DirEntry},
 };
 use zerocopy::{FromBytes, Immutable, IntoBytes};
@@ -217,6 +218,21 @@ impl Session {
         })?;
         *cursor = argument.cursor;
         Ok((argument.count as usize).min(ids.len()))
+    }
+
+    /// Copies decisions out; how many.
+    pub fn decisions(&self, into: &mut [Decision]) -> Said<usize> {
+        let (address, len) = (into.as_mut_ptr(), size_of_val(into));
+        // SAFETY: `into` is ours to be written, for all its bytes; any bytes are decisions.
+        let read = || unsafe { libc::read(self.fd.as_raw_fd(), address.cast(), len) };
+        let got = match read() {
+            -1 if Errno::last() == Errno::EPERM && self.renew() => read(),
+            got => got,
+        };
+        match usize::try_from(got) {
+            Ok(bytes) => Ok((bytes / size_of::<Decision>()).min(into.len())),
+            Err(_) => Err(Errno::last()),
+        }
     }
 
     /// Copies bytes out of an object's slot; how many.

@@ -64,6 +64,7 @@ pub use session::{Attached, How};
 pub use why::{Link, Why, why, why_at};
 
 pub use twz_abi::{
+    decision::{Decision, what},
     ioctl::attach_flags,
     security::{
         AttachClaim, Gate, Grant, Key, MAX_ATTACHED, MAX_CHAIN, MAX_RECORDS, Mask, Policy,
@@ -85,6 +86,17 @@ pub const DEFAULT: ObjectId = ObjectId::NULL;
 /// Where in its environment a program finds what it shall act in, in a directory's
 /// pool: [`crate::Space::environment`] says what to put there.
 pub const ENVIRONMENT: &str = "TWZ_CONTEXT";
+
+/// The sentence for [`Decision::reason`].
+pub fn reason(number: u32) -> &'static str {
+    twz_abi::reason::text(number)
+}
+
+/// The name of a command of the kernel module.
+pub fn command(number: u32) -> &'static str {
+    let commands = twz_abi::ioctl::COMMANDS;
+    commands.iter().find(|one| one.number == number).map_or("unknown", |one| one.name)
+}
 
 /// Nanoseconds since 1970: the clock that grants begin and end by.
 pub fn now() -> u64 {
