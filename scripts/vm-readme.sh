@@ -17,15 +17,16 @@ trap 'rm -f "$script" "$out"' EXIT
 (($(wc -l <"$script") > 10)) || { echo "vm-readme.sh: the README has no kernel tour" >&2 && exit 1; }
 
 "${CARGO:-cargo}" build --quiet --release -p twz-examples
-tour=$(realpath "${CARGO_TARGET_DIR:-target}")/release/tour
-scripts/vm.sh run --timeout 300 --add "$tour" --add "$script=/bin/readme" -- sh /bin/readme >"$out" || {
+built=$(realpath "${CARGO_TARGET_DIR:-target}")/release
+scripts/vm.sh run --timeout 300 --add "$built/tour" --add "$built/sandbox" --add "$script=/bin/readme" -- sh /bin/readme >"$out" || {
     status=$?
     cat "$out"
     exit "$status"
 }
 # Said when it is read back, and once by the tour's second process.
 for words in 'data outlives programs' 'the favourite is Saturn now' 'rights_structures' 'nothing is wrong' \
-    'for few eyes' '^allowed  r-----' '^refused$' '^nothing is left$'; do
+    'for few eyes' '^allowed  r-----' '^refused$' '^nothing is left$' \
+    'adds up again  *60 is answered' 'reads the ledger  *refused, r' 'past its gate  *refused, --x'; do
     grep -q "$words" "$out" || { cat "$out" && echo "vm-readme.sh: FAILED: nothing says '$words'" && exit 1; }
 done
 # Faults did map what it walked.
