@@ -10,10 +10,10 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 
-# Those of the library and of processes, stripped: they are unpacked into memory.
-cargo=("${CARGO:-cargo}" test --release --no-run --message-format=json-render-diagnostics -p twz -p twz-tests)
+# Those of the library, of processes and of a store, stripped: they are unpacked into memory.
+cargo=("${CARGO:-cargo}" test --release --no-run --message-format=json-render-diagnostics -p twz -p twz-tests -p twzkvs)
 "${cargo[@]}" --lib --test bundle --test collections --test fork --test fot --test graph --test heap \
-    --test persist --test ptr_map --test record --test space --test tx --test wait --test processes \
+    --test kvs --test persist --test ptr_map --test record --test rights --test space --test tx --test wait --test processes \
     2>"$work/errors" >"$work/built" || {
     cat "$work/errors" && exit 1
 }
