@@ -105,7 +105,11 @@ fn attach(calls: Calls, options: &Options, pool: &Path, root: bool) -> Outcome<S
         ),
         _ => Fail::file("mount the pool at", dir)(error),
     };
+    // The helper has no more right to the device than who calls it.
+    let device = OpenOptions::new().read(true).write(true).open(DEVICE);
+    let device = device.map_err(Fail::file("open", Path::new(DEVICE)))?;
     if !root {
+        drop(device);
         let mut config = Config::default();
         config.mount_options = vec![
             MountOption::FSName(pool.display().to_string()),
@@ -119,8 +123,6 @@ fn attach(calls: Calls, options: &Options, pool: &Path, root: bool) -> Outcome<S
         }
         return Session::new(calls, dir, &config).map_err(refused);
     }
-    let device = OpenOptions::new().read(true).write(true).open(DEVICE);
-    let device = device.map_err(Fail::file("open", Path::new(DEVICE)))?;
     let data = format!(
         "fd={},rootmode=40000,user_id=0,group_id=0,allow_other,default_permissions",
         device.as_raw_fd()

@@ -3,7 +3,10 @@
 //! 64 bytes for each object that has any. All of it is in memory too; changes are
 //! written at once, changes of times at the next flush. MOUNT.md has the format.
 
-use std::{collections::HashMap, os::fd::OwnedFd};
+use std::{
+    collections::{HashMap, hash_map},
+    os::fd::OwnedFd,
+};
 
 use nix::fcntl::{Flock, FlockArg};
 use twz::{Backend, Binding, DATA_START, Error, NewObject, ObjectId, Result, Rights};
@@ -102,10 +105,9 @@ impl Table {
                 Some(attr) => {
                     let entry = Entry { attr, slot: Some(slot), dirty: false };
                     // Of two records of one object the first is the one that is kept.
-                    if self.entries.contains_key(&id) {
-                        self.wipe(pool, slot)?;
-                    } else {
-                        self.entries.insert(id, entry);
+                    match self.entries.entry(id) {
+                        hash_map::Entry::Vacant(place) => drop(place.insert(entry)),
+                        hash_map::Entry::Occupied(_) => self.wipe(pool, slot)?,
                     }
                 }
                 None => self.wipe(pool, slot)?,
