@@ -12,7 +12,7 @@ LIBS   := -p twz-abi -p twz-core -p twz -p twz-derive
 export CARGO PREFIX DESTDIR
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-debug-kernel check bench bench-redis bench-vm fuzz crash miri msrv kmod vm install clean
+.PHONY: help run test test-posix test-debug-kernel check bench bench-redis bench-vm fuzz crash miri msrv kmod vm install clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-17s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -25,6 +25,9 @@ run: ## build and take the tour: two programs, one pool, a name rebound while th
 test: ## every test there is; the last line says how many passed, failed and were skipped
 	@scripts/deps.sh build bench fuzz redis
 	@scripts/test.sh
+
+test-posix: ## every suite and program on files that are objects; counts in target/posix.json
+	@scripts/posix.sh --json target/posix.json $(ARGS)
 
 test-debug-kernel: ## the tests in the virtual machine, with KASAN, lockdep and all checks on
 	@scripts/deps.sh kmod vm
@@ -40,7 +43,7 @@ check: ## format, clippy and rustdoc with warnings denied, style and layering
 	RUSTDOCFLAGS='-D warnings -A rustdoc::private_intra_doc_links' $(CARGO) doc --no-deps --document-private-items $(LIBS)
 	$(CARGO) test -p twz-tests --test style
 
-bench: ## the race against raw pointers, PMDK and other stores (ONLY=ptr|space|tx|kvs|security for one)
+bench: ## the race against raw pointers, PMDK and other stores (ONLY=ptr|space|tx|kvs|security|posix for one)
 	@scripts/deps.sh build bench
 	$(CARGO) run --release -p twz-bench -- $(ONLY)
 

@@ -1,16 +1,17 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: MIT OR Apache-2.0
 # Installs the system packages that WHAT... needs, and only those that are missing:
-#   deps.sh build|bench|redis|fuzz|mount|msrv|kmod|vm...
+#   deps.sh build|bench|redis|fuzz|mount|msrv|kmod|vm|posix...
 # It looks for the commands and headers themselves, so it is instant when they
 # are there and never touches the network then.
 set -euo pipefail
 
-# need PACKAGE PROBE: a probe with a slash is a file, else a command.
+# need PACKAGE PROBE: a probe with a slash is a file, or a pattern that one matches;
+# else it is a command.
 missing=()
 need() {
     case $2 in
-        */*) [[ -e $2 ]] || missing+=("$1") ;;
+        */*) compgen -G "$2" >/dev/null || missing+=("$1") ;;
         *) command -v "$2" >/dev/null || missing+=("$1") ;;
     esac
 }
@@ -60,8 +61,30 @@ for what in "$@"; do
             need binutils strip
             need e2fsprogs mkfs.ext4
             ;;
+        posix)
+            # What the suites are made of, and the programs that are run, unmodified.
+            for tool in bash dash gawk perl sed grep patch make gcc tar gzip bzip2 zip unzip rsync \
+                cpio git vim sqlite3 fio curl nginx redis-server; do
+                need "$tool" "$tool"
+            done
+            need dpkg-dev dpkg-source
+            need redis-tools redis-cli
+            need xz-utils xz
+            # Debian's own, whose tests are a package by its version.
+            need python3 /usr/bin/python3
+            python=$(readlink /usr/bin/python3) || { grep -q bookworm /etc/os-release && python=python3.11; } ||
+                python=python3.13
+            need "lib$python-testsuite" "/usr/lib/$python/test/test_largefile.py"
+            need diffutils diff
+            need binutils objdump
+            need findutils find
+            need util-linux setpriv
+            need busybox-static busybox
+            need inotify-tools inotifywait
+            need postgresql '/usr/lib/postgresql/*/bin/initdb'
+            ;;
         *)
-            echo "deps.sh: no such thing as '$what' (build, bench, redis, fuzz, mount, msrv, kmod, vm)" >&2
+            echo "deps.sh: no such thing as '$what' (build, bench, redis, fuzz, mount, msrv, kmod, vm, posix)" >&2
             exit 2
             ;;
     esac

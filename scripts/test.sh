@@ -62,6 +62,8 @@ part bench 'The race, at a size that measures nothing' \
     "${CARGO:-cargo}" test --release -p twz-bench
 part msrv 'twz-abi and twz-core as the kernel builds them: rustc 1.85, core only' scripts/msrv.sh
 part msrv-refuses 'That this build refuses std, alloc and a newer Rust' scripts/msrv.sh --self-test
+part posix 'Suites and unmodified programs on files that are objects' \
+    scripts/posix.sh --quick --json "$logs/posix.json"
 part kmod 'The kernel module, for an unmodified Debian kernel' scripts/kmod.sh
 part vm 'The module in that kernel, in a virtual machine' scripts/vm-test.sh
 part vm-guards 'That each attack succeeds where its guard is taken out' scripts/vm-guards.sh

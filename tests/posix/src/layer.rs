@@ -1,0 +1,141 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! What serves a directory to programs: nobody (a directory of the file system), the
+//! `names/` of a pool, the same with the preload library, or a mount.
+
+use std::{
+    fs::{self, Permissions},
+    os::unix::fs::PermissionsExt as _,
+    path::{Path, PathBuf},
+    process::{Child, Command, Stdio},
+    time::Duration,
+};
+
+use clap::ValueEnum;
+use tempfile::TempDir;
+use twz::{EmbeddedPool, InitOptions};
+
+use crate::{Arguments, room::Room};
+
+/// The layers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Kind {
+    /// An ordinary directory, to compare with.
+    Native,
+    /// The directory `names/` of a pool.
+    Names,
+    /// The same, for programs started by `twz run`.
+    Run,
+    /// A pool that `twz mount` serves.
+    Mount,
+}
+
+impl Kind {
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Native => "native",
+            Self::Names => "names",
+            Self::Run => "run",
+            Self::Mount => "mount",
+        }
+    }
+}
+
+/// A layer, ready to make rooms.
+pub struct Layer {
+    kind: Kind,
+    on: PathBuf,
+    tools: PathBuf,
+    pub twz: PathBuf,
+}
+
+impl Layer {
+    pub fn new(kind: Kind, arguments: &Arguments) -> Result<Self, String> {
+        let at = |path: &Path| {
+            path.canonicalize().map_err(|error| format!("{}: {error}", path.display()))
+        };
+        Ok(Self {
+            kind,
+            on: at(&arguments.on)?,
+            tools: at(&arguments.tools)?,
+            twz: at(&arguments.twz)?,
+        })
+    }
+
+    /// A fresh directory to work in, with all that serves it.
+    pub fn room(&self) -> Result<Room, String> {
+        let temp = TempDir::with_prefix_in("twz-posix-", &self.on)
+            .map_err(|error| format!("{}: {error}", self.on.display()))?;
+        // Programs run as other users, too.
+        let open = |path: &Path| fs::set_permissions(path, Permissions::from_mode(0o755));
+        open(temp.path()).map_err(|error| error.to_string())?;
+        let pool = temp.path().join("pool");
+        if self.kind != Kind::Native {
+            EmbeddedPool::init(&pool, &InitOptions::default())
+                .map_err(|error| error.to_string())?;
+        }
+        let (dir, mount) = match self.kind {
+            Kind::Native => (temp.path().join("room"), None),
+            Kind::Names | Kind::Run => (pool.join("names/room"), None),
+            Kind::Mount => {
+                let at = temp.path().join("mount");
+                let mount = Mount::new(&self.twz, &pool, at.clone())?;
+                (at.join("room"), Some(mount))
+            }
+        };
+        fs::create_dir(&dir).map_err(|error| format!("{}: {error}", dir.display()))?;
+        let prefix = match self.kind {
+            Kind::Run => vec![self.twz.clone().into(), "run".into(), "--".into()],
+            _ => Vec::new(),
+        };
+        let pool = (self.kind != Kind::Native).then_some(pool);
+        Ok(Room::new(temp, dir, pool, prefix, self.tools.clone(), mount))
+    }
+}
+
+/// A running `twz mount`, unmounted when it is dropped.
+pub struct Mount {
+    twz: PathBuf,
+    at: PathBuf,
+    daemon: Child,
+}
+
+impl Mount {
+    fn new(twz: &Path, pool: &Path, at: PathBuf) -> Result<Self, String> {
+        fs::create_dir(&at).map_err(|error| error.to_string())?;
+        let mut command = Command::new(twz);
+        command.arg("--pool").arg(pool).arg("mount").arg(&at);
+        let daemon =
+            command.stdin(Stdio::null()).spawn().map_err(|error| format!("twz mount: {error}"))?;
+        let mut mount = Self { twz: twz.into(), at, daemon };
+        // As long as it takes, and it lives.
+        while !mount.is_mounted() {
+            if let Ok(Some(status)) = mount.daemon.try_wait()
+                && !mount.is_mounted()
+                && !status.success()
+            {
+                return Err(format!("twz mount ended: {status}"));
+            }
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        Ok(mount)
+    }
+
+    fn is_mounted(&self) -> bool {
+        let place = format!(" {} ", self.at.display());
+        fs::read_to_string("/proc/self/mounts").is_ok_and(|mounts| mounts.contains(&place))
+    }
+}
+
+impl Drop for Mount {
+    fn drop(&mut self) {
+        let tries = [(self.twz.as_path(), "umount"), (Path::new("umount"), "-l")];
+        let _ = tries.iter().any(|(program, option)| {
+            let status = Command::new(program).arg(option).arg(&self.at).status();
+            status.is_ok_and(|status| status.success())
+        });
+        if self.is_mounted() {
+            let _ = self.daemon.kill();
+        }
+        let _ = self.daemon.wait();
+    }
+}

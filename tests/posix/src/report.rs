@@ -1,0 +1,221 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! What is told: a line for each case (KTAP), the pass counts beside those of an
+//! ordinary directory in the same run as a table, and all of it as JSON.
+//!
+//! A case that the ordinary directory passes has to pass here: one that is skipped or
+//! missing has failed. One that fails on an ordinary directory, too, says nothing
+//! about this one, and is named as skipped.
+
+use std::{collections::HashMap, path::Path};
+
+use serde::Serialize;
+
+use crate::{
+    case::{Case, Outcome, end_of},
+    layer::Kind,
+};
+
+#[derive(Clone, Copy, Default, Serialize)]
+struct Counts {
+    pass: u64,
+    fail: u64,
+    skip: u64,
+}
+
+impl Counts {
+    fn add(&mut self, outcome: &Outcome) {
+        match outcome {
+            Outcome::Pass => self.pass += 1,
+            Outcome::Fail(_) => self.fail += 1,
+            Outcome::Skip(_) => self.skip += 1,
+        }
+    }
+
+    fn text(self) -> String {
+        format!("{}/{}/{}", self.pass, self.fail, self.skip)
+    }
+}
+
+/// One suite on one layer.
+#[derive(Serialize)]
+struct Row {
+    suite: String,
+    layer: &'static str,
+    #[serde(flatten)]
+    counts: Counts,
+    native: Counts,
+    /// After how many jobs twz saw what the programs saw, and after how many not.
+    agree: Counts,
+    failures: Vec<Failure>,
+}
+
+#[derive(Serialize)]
+struct Failure {
+    case: String,
+    why: String,
+}
+
+/// The report of a run.
+pub struct Report {
+    layer: Kind,
+    rows: Vec<Row>,
+    lines: u64,
+}
+
+impl Report {
+    pub fn new(layer: Kind) -> Self {
+        Self { layer, rows: Vec::new(), lines: 0 }
+    }
+
+    /// Takes a job: its cases on an ordinary directory and on the layer, and what twz
+    /// made of the pool afterwards.
+    pub fn job(
+        &mut self,
+        suite: &str,
+        job: &str,
+        native: &[Case],
+        cases: Vec<Case>,
+        agreement: Option<Result<(), String>>,
+    ) {
+        let prefix = match cases.len() == 1 && cases[0].name == job {
+            true => format!("{}.{suite}", self.layer.name()),
+            false => format!("{}.{suite}.{job}", self.layer.name()),
+        };
+        let native_row = native.iter().fold(Counts::default(), |mut counts, case| {
+            counts.add(&case.outcome);
+            counts
+        });
+        for case in judge(native, cases) {
+            self.row(suite).counts.add(&case.outcome);
+            self.line(suite, &format!("{prefix}.{}", case.name), &case.outcome);
+        }
+        if let Some(agreement) = agreement {
+            let case = Case::of("twz", agreement.map(|()| String::new()));
+            self.row(suite).agree.add(&case.outcome);
+            let name = format!("{}.{suite}.{job} twz agrees", self.layer.name());
+            self.line(suite, &name, &case.outcome);
+        }
+        let row = self.row(suite);
+        row.native.pass += native_row.pass;
+        row.native.fail += native_row.fail;
+        row.native.skip += native_row.skip;
+    }
+
+    fn row(&mut self, suite: &str) -> &mut Row {
+        let at = self.rows.iter().position(|row| row.suite == suite).unwrap_or_else(|| {
+            self.rows.push(Row {
+                suite: suite.into(),
+                layer: self.layer.name(),
+                counts: Counts::default(),
+                native: Counts::default(),
+                agree: Counts::default(),
+                failures: Vec::new(),
+            });
+            self.rows.len() - 1
+        });
+        &mut self.rows[at]
+    }
+
+    fn line(&mut self, suite: &str, name: &str, outcome: &Outcome) {
+        if self.lines == 0 {
+            println!("KTAP version 1");
+        }
+        self.lines += 1;
+        let n = self.lines;
+        match outcome {
+            Outcome::Pass => println!("ok {n} {name}"),
+            Outcome::Skip(why) => println!("ok {n} {name} # SKIP {}", why.replace('\n', "; ")),
+            Outcome::Fail(why) => {
+                println!("not ok {n} {name}");
+                end_of(why, 40).lines().for_each(|line| println!("# {line}"));
+                let failure = Failure { case: name.into(), why: end_of(why, 40) };
+                self.row(suite).failures.push(failure);
+            }
+        }
+    }
+
+    /// Says it all again, shortly. Whether nothing failed, and something ran.
+    pub fn finish(self, json: Option<&Path>) -> Result<bool, String> {
+        println!("1..{}", self.lines);
+        println!(
+            "# {:<10} {:<7} {:>14} {:>14} {:>10}",
+            "suite", "layer", "p/f/s", "native", "agree"
+        );
+        for row in &self.rows {
+            println!(
+                "# {:<10} {:<7} {:>14} {:>14} {:>10}",
+                row.suite,
+                row.layer,
+                row.counts.text(),
+                row.native.text(),
+                format!("{}/{}", row.agree.pass, row.agree.fail)
+            );
+        }
+        if let Some(path) = json {
+            let text =
+                serde_json::to_string_pretty(&self.rows).map_err(|error| error.to_string())?;
+            std::fs::write(path, text).map_err(|error| format!("{}: {error}", path.display()))?;
+        }
+        let clean = |row: &Row| row.counts.fail + row.agree.fail == 0;
+        Ok(self.rows.iter().all(clean) && self.rows.iter().any(|row| row.counts.pass > 0))
+    }
+}
+
+/// The cases as they count, beside those of an ordinary directory.
+fn judge(native: &[Case], cases: Vec<Case>) -> Vec<Case> {
+    let mut before: HashMap<&str, &Outcome> =
+        native.iter().map(|case| (case.name.as_str(), &case.outcome)).collect();
+    let mut judged: Vec<Case> = cases
+        .into_iter()
+        .map(|Case { name, outcome }| {
+            let outcome = match (before.remove(name.as_str()), outcome) {
+                (Some(Outcome::Pass), Outcome::Skip(why)) => {
+                    Outcome::Fail(format!("skipped, and an ordinary directory passes: {why}"))
+                }
+                (Some(Outcome::Fail(_)), Outcome::Fail(why)) => Outcome::Skip(format!(
+                    "it fails in an ordinary directory, too: {}",
+                    end_of(&why, 1)
+                )),
+                (_, outcome) => outcome,
+            };
+            Case { name, outcome }
+        })
+        .collect();
+    let missing = before.into_iter().filter(|(_, outcome)| **outcome == Outcome::Pass);
+    judged.extend(missing.map(|(name, _)| {
+        Case::new(name, Outcome::Fail("not run, and an ordinary directory passes".into()))
+    }));
+    judged
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_counts_is_what_an_ordinary_directory_does() {
+        let fail = || Outcome::Fail("why".into());
+        let skip = || Outcome::Skip("why".into());
+        let native = [
+            Case::new("a", Outcome::Pass),
+            Case::new("b", fail()),
+            Case::new("c", Outcome::Pass),
+            Case::new("d", skip()),
+            Case::new("e", Outcome::Pass),
+        ];
+        let here = vec![
+            Case::new("a", fail()),
+            Case::new("b", fail()),
+            Case::new("c", skip()),
+            Case::new("d", skip()),
+        ];
+        let judged = judge(&native, here);
+        let failed: Vec<_> = judged
+            .iter()
+            .filter(|case| matches!(case.outcome, Outcome::Fail(_)))
+            .map(|case| case.name.as_str())
+            .collect();
+        assert_eq!(failed, ["a", "c", "e"]);
+        assert_eq!(judged.len(), 5);
+    }
+}

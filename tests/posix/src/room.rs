@@ -1,0 +1,102 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! A fresh directory for one job, and how programs are started in it.
+
+use std::{
+    ffi::{OsStr, OsString},
+    fs::{self, File},
+    path::{Path, PathBuf},
+    process::{Command, Stdio},
+};
+
+use tempfile::TempDir;
+
+use crate::{case::end_of, layer::Mount};
+
+/// Seconds after which a program hangs, and does not just take its time.
+const HUNG: &str = "1800";
+
+/// Where a job works. Gone with everything in it when dropped.
+pub struct Room {
+    // Dropped in this order: nothing can be removed below a mount.
+    mount: Option<Mount>,
+    temp: TempDir,
+    dir: PathBuf,
+    pool: Option<PathBuf>,
+    prefix: Vec<OsString>,
+    tools: PathBuf,
+}
+
+impl Room {
+    pub fn new(
+        temp: TempDir,
+        dir: PathBuf,
+        pool: Option<PathBuf>,
+        prefix: Vec<OsString>,
+        tools: PathBuf,
+        mount: Option<Mount>,
+    ) -> Self {
+        Self { mount, temp, dir, pool, prefix, tools }
+    }
+
+    /// The served directory: the current one of every program.
+    pub fn dir(&self) -> &Path {
+        &self.dir
+    }
+
+    /// The pool that its files are objects of.
+    pub fn pool(&self) -> Option<&Path> {
+        self.pool.as_deref()
+    }
+
+    /// Ends what serves the directory: all that was written is in the pool then.
+    pub fn settle(&mut self) {
+        self.mount = None;
+    }
+
+    /// A place that is not served, for logs, sockets and configurations.
+    pub fn aside(&self, name: &str) -> PathBuf {
+        self.temp.path().join(name)
+    }
+
+    /// A program that came with the suites.
+    pub fn tool(&self, name: &str) -> PathBuf {
+        self.tools.join(name)
+    }
+
+    /// Runs a program as the layer has it, and gives what it said.
+    pub fn run<S: AsRef<OsStr>>(
+        &self,
+        program: impl AsRef<OsStr>,
+        arguments: impl IntoIterator<Item = S>,
+    ) -> Result<String, String> {
+        let log = self.aside("log");
+        let output = File::create(&log).map_err(|error| error.to_string())?;
+        let also = output.try_clone().map_err(|error| error.to_string())?;
+        let mut command = Command::new("timeout");
+        command.args(["--kill-after=10", HUNG]).args(&self.prefix).arg(program).args(arguments);
+        command.current_dir(&self.dir).stdin(Stdio::null()).stdout(output).stderr(also);
+        self.environment(&mut command);
+        let status = command.status().map_err(|error| format!("timeout: {error}"))?;
+        let said = fs::read(&log).map_err(|error| error.to_string())?;
+        let said = String::from_utf8_lossy(&said).into_owned();
+        match status.success() {
+            true => Ok(said),
+            false => Err(format!("{status}\n{}", end_of(&said, 60))),
+        }
+    }
+
+    /// Debian's programs, and nothing of who runs the tests.
+    fn environment(&self, command: &mut Command) {
+        command
+            .env_clear()
+            .env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin")
+            .env("LC_ALL", "C.UTF-8")
+            .env("HOME", &self.dir)
+            .env("TMPDIR", &self.dir)
+            .env("ASIDE", self.temp.path())
+            .env("TOOLS", &self.tools);
+        if let Some(pool) = &self.pool {
+            command.env("TWZ_POOL", pool);
+        }
+    }
+}
