@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! The race: `twz-bench [ptr|space|tx|kvs|security]`, all without an argument;
-//! `kvs --quick` and `security --quick` show in seconds that these work, and measure
-//! nothing.
+//! The race: `twz-bench [ptr|space|tx|kvs|security|posix]`, all without an argument;
+//! `kvs --quick`, `security --quick` and `posix --quick` show in seconds that these work,
+//! and measure nothing.
 //!
 //! Each bench is one module here and writes one report, `target/bench/NAME.json`
 //! ([`report`]). Subject and peers take turns ([`race`]), every answer is
@@ -14,6 +14,7 @@ mod error;
 mod goal;
 mod kvs;
 mod machine;
+mod posix;
 mod ptr;
 mod race;
 mod report;
@@ -28,18 +29,23 @@ use error::Failed;
 /// A bench: its name on the command line, and what runs it.
 type Bench = (&'static str, fn() -> Result<Vec<report::Record>, Failed>);
 
-const BENCHES: [Bench; 5] = [
+const BENCHES: [Bench; 6] = [
     ("ptr", ptr::run),
     ("space", space::run),
     ("tx", tx::run),
     ("kvs", || kvs::run(false)),
     ("security", || security::run(false)),
+    ("posix", || posix::run(false)),
 ];
 
 /// Those that have a size at which they measure nothing.
-const QUICK: [Bench; 2] = [("kvs", || kvs::run(true)), ("security", || security::run(true))];
+const QUICK: [Bench; 3] = [
+    ("kvs", || kvs::run(true)),
+    ("security", || security::run(true)),
+    ("posix", || posix::run(true)),
+];
 
-const USAGE: &str = "twz-bench [ptr|space|tx|kvs [--quick]|security [--quick]]";
+const USAGE: &str = "twz-bench [ptr|space|tx|kvs [--quick]|security [--quick]|posix [--quick]]";
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
