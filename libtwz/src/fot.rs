@@ -240,7 +240,7 @@ impl Core {
         if pages_for(index) != 0 {
             // That its page exists is the backend's to keep.
             let id = self.arena().info(slot).ok_or(Error::NoSlot)?.id();
-            self.backend().sync(id)?;
+            self.sync_object(id)?;
         }
         let entry = self.arena().address(slot) + entry_offset(index) as usize;
         self.method().flush(entry, size_of::<FotEntry>())?;

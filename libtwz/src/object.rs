@@ -184,10 +184,11 @@ impl<T> Object<T> {
     }
 
     /// Makes everything stored so far survive a power cut.
+    #[cfg_attr(feature = "crash-hooks", track_caller)]
     pub fn sync(&self) -> Result<()> {
         // A replay after a power cut must not take back what is durable now.
         self.space.core().forget_log(self.slot)?;
-        self.space.backend().sync(self.id)
+        self.space.core().sync_object(self.id)
     }
 
     /// Copies data out, from byte `at`.

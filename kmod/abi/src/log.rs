@@ -44,8 +44,8 @@ pub struct LogHeader {
     pub state: u64,
     /// The word, counted from [`RECORDS`], where its record begins.
     pub position: u64,
-    /// No record that is left in the log from before has a higher sequence,
-    /// but for those that follow each other from the first one on.
+    /// What records with a lower sequence did is in place for good: after a power cut
+    /// they are not to be done again.
     pub floor: u64,
     /// Generation of the table << 32, and how many places of it are taken.
     pub table: u64,

@@ -25,7 +25,8 @@ pub struct HeapReport {
     pub bytes: u64,
     /// Chunks of 64 KiB that hold blocks, or the bitmaps of those that do.
     pub chunks: u64,
-    /// Chunks that somebody who was killed had just taken or was giving back.
+    /// Chunks that somebody who was killed, or whose power went, had just taken or was
+    /// giving back.
     pub lost_chunks: u64,
     /// What is not as it should be, counted: 0 in a sound heap.
     pub faults: u64,
@@ -81,8 +82,9 @@ impl View<'_> {
         if inside && usage != Use::Part {
             report.faults += 1;
         }
-        if usage != Use::Free && number >= self.top() {
-            report.faults += 1;
+        if number >= self.top() && !matches!(usage, Use::Free | Use::Part) {
+            // The power went before the top was durable, and what it was taken for, too.
+            report.lost_chunks += 1;
         }
         match usage {
             Use::Free => {}

@@ -11,7 +11,7 @@
 use std::sync::atomic::Ordering;
 
 use super::{
-    BITMAP, CORRUPT, GROUP, HEAD_WORDS, NOT_A_BLOCK, TOP, View,
+    CORRUPT, HEAD_WORDS, NOT_A_BLOCK, View,
     chunk::{Chunk, Use},
     classes::{CHUNK, SIZES, class_for},
     small::{valid_bits, words_of},
@@ -200,7 +200,7 @@ impl View<'_> {
             }
             let bit = (!chosen & valid).trailing_zeros() as u64;
             let block = chunk as u64 * CHUNK + (at as u64 * 64 + bit) * SIZES[class];
-            self.reach_in(session, chunk as u64 * CHUNK, block + SIZES[class])?;
+            self.reach_in(chunk as u64 * CHUNK, block + SIZES[class])?;
             note(session, Bits { object: number, offset, mask: 1 << bit, set: true });
             return Ok(Some((block, at)));
         }
@@ -213,22 +213,21 @@ impl View<'_> {
 
     /// Makes the data reach to `end`, for good.
     #[inline]
-    fn reach_in(&self, session: &mut Session, from: u64, end: u64) -> Result<()> {
+    fn reach_in(&self, from: u64, end: u64) -> Result<()> {
         if end <= self.own.end() || end <= self.core.own(self.slot)?.end() {
             return Ok(());
         }
         self.core.heap_reach(self.slot, from, end)?;
-        self.make_durable(session)
+        self.make_durable()
     }
 
     /// How far the data reaches, and what its chunks are, is durable before
     /// anything is that depends on it.
     #[cold]
-    fn make_durable(&self, session: &mut Session) -> Result<()> {
+    fn make_durable(&self) -> Result<()> {
         if self.core.durable() {
             let id = self.core.arena().info(self.slot).ok_or_else(no_slot)?.id();
-            self.core.backend().sync(id)?;
-            session.fence_first = true;
+            self.core.sync_object(id)?;
         }
         Ok(())
     }
@@ -253,7 +252,7 @@ impl View<'_> {
                 return Ok((chunk, offset, word));
             }
         }
-        let new = self.new_in_transactions(session, class)?;
+        let new = self.new_in_transactions(class)?;
         match self.choose_block(session, number, (new, class, 0))? {
             Some((offset, word)) => Ok((new, offset, word)),
             None => Err(CORRUPT),
@@ -261,7 +260,7 @@ impl View<'_> {
     }
 
     /// Takes a free chunk for transactions.
-    fn new_in_transactions(&self, session: &mut Session, class: usize) -> Result<u32> {
+    fn new_in_transactions(&self, class: usize) -> Result<u32> {
         loop {
             let number = self.find_free(1)?;
             if self.bitmap(number)?.is_none() {
@@ -279,25 +278,9 @@ impl View<'_> {
             {
                 continue;
             }
-            self.make_durable(session)?;
-            if self.core.durable() {
-                let at = self.base + HEAD_WORDS * 8 + number as u64 * 4;
-                self.flush(at, 4)?;
-                self.flush(self.base + 8 * TOP as u64, 8)?;
-                let group = number as u64 / GROUP;
-                self.flush(self.base + 8 * (super::DIRECTORY_AT as u64 + group), 8)?;
-                if let Some(word) = self.bitmap(number)?.and_then(|bits| bits.first()) {
-                    self.flush(self.offset_of(word), BITMAP)?;
-                }
-            }
+            self.make_durable()?;
             return Ok(number);
         }
-    }
-
-    #[cfg_attr(feature = "crash-hooks", track_caller)]
-    fn flush(&self, offset: u64, len: u64) -> Result<()> {
-        let base = self.core.arena().address(self.slot);
-        self.core.method().flush(base + offset as usize, len as usize)
     }
 
     /// Chooses a run of chunks. They are taken at once, marked as an open
@@ -313,7 +296,7 @@ impl View<'_> {
         loop {
             let head = self.find_free(chunks)?;
             let end = (head + chunks) as u64 * CHUNK;
-            self.reach_in(session, head as u64 * CHUNK, end)?;
+            self.reach_in(head as u64 * CHUNK, end)?;
             self.back_chunk(head, end - head as u64 * CHUNK)?;
             self.back_chunk(head + chunks - 1, 0)?;
             let part = |seen: Chunk| seen.used_for(Use::Part).in_transactions();
@@ -328,7 +311,7 @@ impl View<'_> {
                 let usage = if n == head { Use::Large(chunks) } else { Use::Part };
                 self.set_chunk(session, number, n, self.chunk(n).used_for(usage))?;
             }
-            self.make_durable(session)?;
+            self.make_durable()?;
             return Ok(head as u64 * CHUNK);
         }
     }

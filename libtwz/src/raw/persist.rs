@@ -9,7 +9,8 @@
 //! of the library that asked for it:
 //!
 //! ```text
-//! twz::crash_hooks::observe(flush: fn(address: usize, len: usize, by: Line), fence: fn(by: Line))
+//! twz::crash_hooks::observe(flush: fn(address: usize, len: usize, by: Line), fence: fn(by: Line),
+//!                           sync: fn(object: ObjectId, by: Line))
 //! twz::crash_hooks::pretend_boot(id: u64)     the machine was started anew
 //! ```
 //!
@@ -252,14 +253,16 @@ pub mod hooks {
 
     /// What is called for a flush: the address, how many bytes, and by whom.
     type OnFlush = fn(usize, usize, Line);
+    /// What is called when an object was synced, all of it.
+    type OnSync = fn(twz_abi::ObjectId, Line);
 
-    static OBSERVER: OnceLock<(OnFlush, fn(Line))> = OnceLock::new();
+    static OBSERVER: OnceLock<(OnFlush, fn(Line), OnSync)> = OnceLock::new();
     static BOOT: AtomicU64 = AtomicU64::new(0);
 
-    /// Has these called for every flush and every fence of this process from now
-    /// on. Only the first call counts.
-    pub fn observe(flush: fn(address: usize, len: usize, by: Line), fence: fn(by: Line)) {
-        let _ = OBSERVER.set((flush, fence));
+    /// Has these called for every flush, every fence and every object that was synced
+    /// of this process from now on. Only the first call counts.
+    pub fn observe(flush: OnFlush, fence: fn(by: Line), sync: OnSync) {
+        let _ = OBSERVER.set((flush, fence, sync));
     }
 
     /// Pretends that the machine was started anew as boot `id`, which is not 0.
@@ -269,15 +272,22 @@ pub mod hooks {
 
     #[track_caller]
     pub(super) fn flush(address: usize, len: usize) {
-        if let Some((flush, _)) = OBSERVER.get() {
+        if let Some((flush, ..)) = OBSERVER.get() {
             flush(address, len, Location::caller());
         }
     }
 
     #[track_caller]
     pub(super) fn fence() {
-        if let Some((_, fence)) = OBSERVER.get() {
+        if let Some((_, fence, _)) = OBSERVER.get() {
             fence(Location::caller());
+        }
+    }
+
+    #[track_caller]
+    pub(crate) fn sync(object: twz_abi::ObjectId) {
+        if let Some((.., sync)) = OBSERVER.get() {
+            sync(object, Location::caller());
         }
     }
 

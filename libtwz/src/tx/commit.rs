@@ -3,7 +3,11 @@
 //! aborting. FORMAT.md, section "Log", has the rules; `DURABILITY.md` counts
 //! the fences.
 
-use std::sync::atomic::{AtomicU64, Ordering, fence};
+use std::sync::atomic::{
+    AtomicU64,
+    Ordering::{self, Acquire},
+    fence,
+};
 
 use twz_abi::log::{
     Entry, GUARD_MOVING, Kind, MOST_WORDS, RECORD_ALIGN, RECORD_WORDS, check_start, mix,
@@ -79,16 +83,15 @@ impl Session {
         if core.durable() {
             core.flush_homes(&self.log, self.position, None)?;
             core.fence();
-            let head = self.log.head(core)?;
-            head[head::FLOOR].store(self.sequence, Ordering::Relaxed);
-            self.log.flush(core, twz_abi::DATA_START, 64)?;
+            self.log.head(core)?[head::FLOOR].store(self.sequence, Ordering::Release);
         }
         self.position = 0;
         self.log.head(core)?[head::POSITION].store(0, Ordering::Release);
         Ok(())
     }
 
-    /// Makes the table empty. No object names this log any more afterwards.
+    /// Makes the table empty. No object names this log any more afterwards. Nothing
+    /// of this has to be durable: an object names the new generation once that is.
     pub(super) fn empty_table(&mut self, core: &Core) -> Result<()> {
         self.start_over(core)?;
         let head = self.log.head(core)?;
@@ -102,11 +105,6 @@ impl Session {
             head[head::STATE].store(0, Ordering::Release);
         }
         self.hints.clear();
-        if core.durable() {
-            self.log.flush(core, twz_abi::DATA_START, 64)?;
-            self.log.flush_words(core, 0, 2)?;
-            core.fence();
-        }
         Ok(())
     }
 
@@ -184,6 +182,7 @@ impl Session {
             self.log.flush_words(core, self.position + self.used, len - self.used)?;
         }
         core.fence();
+        self.fence_first = false;
         killable();
         Ok(len)
     }
@@ -203,6 +202,14 @@ impl Session {
             core.method().flush(base + range.offset as usize, range.len as usize)?;
         }
         self.fence_first = true;
+        if self.position != 0 {
+            // Earlier records say what these places were, and are not to be replayed over
+            // what this one leaves there.
+            core.flush_homes(&self.log, self.position, None)?;
+            core.fence();
+            self.log.head(core)?[head::FLOOR].store(self.sequence, Ordering::Release);
+            self.log.flush(core, twz_abi::DATA_START, 64)?;
+        }
         Ok(())
     }
 
@@ -376,13 +383,9 @@ impl Session {
             core.fence();
         }
         killable();
+        // After a power cut it may be undone once more, to what is there already: the
+        // next record lies over it, and is durable before anything else is.
         self.log.records(core)?[self.position as usize + 1].store(0, Ordering::Release);
-        if core.durable() {
-            head[head::FLOOR].store(self.sequence, Ordering::Relaxed);
-            self.log.flush_words(core, self.position, 2)?;
-            self.log.flush(core, twz_abi::DATA_START, 64)?;
-            core.fence();
-        }
         killable();
         head[head::STATE].store(self.sequence << 1, Ordering::Release);
         Ok(())
@@ -398,17 +401,20 @@ impl Core {
         end: u64,
         only: Option<u32>,
     ) -> Result<()> {
-        let records = log.records(self)?;
+        let (records, floor) = (log.records(self)?, log.head(self)?[head::FLOOR].load(Acquire));
         let mut homes = super::homes::Homes::new(self, log);
         let mut at = 0;
         while at < end {
             let Some(head) = records.get(at as usize + 1) else { break };
-            let len = head.load(Ordering::Acquire) & MOST_WORDS;
+            let head = head.load(Acquire);
+            let len = head & MOST_WORDS;
             if len < RECORD_WORDS || at + len > end.next_multiple_of(RECORD_ALIGN) {
                 break;
             }
             let words = records.get(at as usize..(at + len) as usize).unwrap_or_default();
-            homes.flush(words, only)?;
+            if head >> 24 >= floor {
+                homes.flush(words, only)?;
+            }
             at += len.next_multiple_of(RECORD_ALIGN);
         }
         homes.finish()

@@ -112,7 +112,7 @@ impl Log {
         core.fence();
         if core.method() != Method::Nothing {
             // That it exists has to outlast what is going to be in it.
-            core.backend().sync(id)?;
+            core.sync_object(id)?;
         }
         Ok(log)
     }
@@ -148,7 +148,7 @@ impl Log {
         }
         // How far it goes has to be durable before what lies there is.
         if core.durable() {
-            core.backend().sync(self.id)?;
+            core.sync_object(self.id)?;
         }
         Ok(())
     }

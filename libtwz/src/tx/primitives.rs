@@ -59,7 +59,8 @@ impl<T> Object<T> {
 
 impl Core {
     /// Has an object name no log any more, as something is made durable past it:
-    /// a replay after a power cut must not take that back.
+    /// a replay after a power cut must not take that back. It does not before the
+    /// caller's fence, for what it may find taken back was not promised before that.
     pub(crate) fn forget_log(&self, slot: u32) -> Result<()> {
         let [_, _, _, place] = self.lock_words(slot)? else { return Ok(()) };
         // Who may not store to it has nothing to make durable.
@@ -88,8 +89,15 @@ impl Core {
             self.leave_log(slot, log, found)?;
         }
         place.store(0, Ordering::Release);
-        self.method().flush((&raw const *place) as usize, 8)?;
-        self.fence();
+        self.method().flush((&raw const *place) as usize, 8)
+    }
+
+    /// Makes everything done to an object durable, how far it reaches included.
+    #[cfg_attr(feature = "crash-hooks", track_caller)]
+    pub(crate) fn sync_object(&self, id: ObjectId) -> Result<()> {
+        self.backend().sync(id)?;
+        #[cfg(feature = "crash-hooks")]
+        crate::crash_hooks::sync(id);
         Ok(())
     }
 }

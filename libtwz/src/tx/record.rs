@@ -61,6 +61,7 @@ impl Session {
             let start = if from == RECORD_WORDS { 0 } else { from };
             self.log.flush_words(core, self.position + start, self.used - start)?;
             core.fence();
+            self.fence_first = false;
         }
         for &range in ranges {
             self.take_back_writes(core, range)?;

@@ -11,7 +11,7 @@ use std::{
 };
 
 use twz_abi::{
-    DATA_START, FormatError, ObjectId,
+    FormatError, ObjectId,
     log::{Entry, Kind, MOST_WORDS, Owner, RECORD_ALIGN, RECORD_WORDS, check_start, mix, place_of},
 };
 
@@ -181,7 +181,9 @@ impl Core {
                 }
                 break;
             };
-            homes.replay(records.get(at as usize..(at + len) as usize).unwrap_or_default())?;
+            if found.sequence >= load(head::FLOOR) {
+                homes.replay(records.get(at as usize..(at + len) as usize).unwrap_or_default())?;
+            }
             last = found.sequence;
             at += len.next_multiple_of(RECORD_ALIGN);
             if same_boot {
@@ -198,11 +200,12 @@ impl Core {
         }
         let margin = if same_boot { 1 } else { log.room() / 16 };
         let next = last.max(load(head::FLOOR)).max(state >> 1) + margin;
-        self.reset(&log, next, durable)
+        self.reset(&log, next)
     }
 
-    /// Empties a log of which everything is in place.
-    fn reset(&self, log: &Log, sequence: u64, durable: bool) -> Result<()> {
+    /// Empties a log of which everything is in place. Where the power is cut before
+    /// this is durable, all is done again; it is before an object names the log anew.
+    fn reset(&self, log: &Log, sequence: u64) -> Result<()> {
         // Under a new generation it can begin anew.
         let sequence = if sequence < LAST_SEQUENCE { sequence } else { 1 };
         let (words, records) = (log.head(self)?, log.records(self)?);
@@ -218,11 +221,6 @@ impl Core {
         ] {
             killable();
             words[at].store(value, Ordering::Release);
-        }
-        if durable {
-            log.flush_words(self, 0, 2)?;
-            log.flush(self, DATA_START, 64)?;
-            self.fence();
         }
         Ok(())
     }

@@ -6,7 +6,7 @@
 use std::sync::atomic::Ordering;
 
 use twz_abi::{
-    ObjectId, PAGE, Rights,
+    Meta, ObjectId, PAGE, Rights,
     log::{PLACES, RECORD_WORDS, place_of, place_word},
 };
 
@@ -21,6 +21,12 @@ use crate::{
     raw::{persist::Method, translate::Translation, words::store_bytes},
     space::Core,
     tx::{no_slot, not_in_object},
+};
+
+const _: () = {
+    use core::mem::offset_of;
+    assert!(twz_abi::META_START.is_multiple_of(64));
+    assert!(offset_of!(Meta, log) / 64 == offset_of!(Meta, log_place) / 64);
 };
 
 /// Places of the table that are left for one transaction at least.
@@ -90,7 +96,7 @@ pub(crate) struct Session {
     pub active: bool,
     /// Whether a lock was not to be had in time.
     pub conflict: bool,
-    /// Whether something has to be durable before the commit is written.
+    /// Whether something was flushed that has to be durable before a commit is written.
     pub fence_first: bool,
     pub joined: Vec<Joined>,
     pub shadow: Shadow,
@@ -182,7 +188,6 @@ impl Session {
         self.depth = 0;
         self.inner = (0, 0);
         self.used = RECORD_WORDS;
-        self.fence_first = false;
         self.active = false;
         while let Some(joined) = self.joined.pop() {
             if joined.locked {
@@ -295,32 +300,25 @@ impl Session {
         let table = (self.generation as u64) << 32 | self.places as u64;
         self.log.head(core)?[head::TABLE].store(table, Ordering::Release);
         let [_, lo, hi, place] = core.lock_words(slot)? else { return Err(Error::NoSlot) };
-        let own = |durable: bool| match durable {
-            true => core.method().flush((&raw const *place) as usize & !63, 64),
-            false => Ok(()),
-        };
-        let durable = core.durable();
-        if word != 0 {
-            place.store(0, Ordering::Release);
-            own(durable)?;
-            core.fence();
-        }
-        lo.store(self.log.id.lo, Ordering::Relaxed);
-        hi.store(self.log.id.hi, Ordering::Relaxed);
-        if durable {
+        // All three lie in one line, to which stores become durable in their order: so
+        // the place is 0 while the log changes.
+        place.store(0, Ordering::Release);
+        lo.store(self.log.id.lo, Ordering::Release);
+        hi.store(self.log.id.hi, Ordering::Release);
+        if core.durable() {
             if core.method() == Method::Msync {
                 // That it exists, too, in a directory that nobody has synced.
-                core.backend().sync(id)?;
+                core.sync_object(id)?;
             }
             core.method().flush((&raw const entry[0]) as usize, 16)?;
             self.log.flush(core, twz_abi::DATA_START, 64)?;
-            own(true)?;
+            // A generation that an object names is never given out a second time.
             core.fence();
         }
         place.store(place_word(self.log.id, index, self.generation), Ordering::Release);
-        own(durable)?;
-        if durable {
-            core.fence();
+        if core.durable() {
+            core.method().flush((&raw const *place) as usize, 8)?;
+            self.fence_first = true;
         }
         Ok(index)
     }
@@ -418,9 +416,8 @@ impl Session {
             self.fot_pages.len() - 1
         });
         if let Some(known) = self.fot_pages.get_mut(at).filter(|known| known.1 < pages) {
-            core.backend().sync(id)?;
+            core.sync_object(id)?;
             known.1 = pages;
-            self.fence_first = true;
         }
         Ok(())
     }

@@ -11,11 +11,12 @@
 use std::{
     collections::HashSet,
     hash::{BuildHasherDefault, Hasher},
+    ops::Range,
     panic::{AssertUnwindSafe, catch_unwind},
 };
 
 use crate::{
-    enumerate::{Flow, Position, Walked, cap_for, sizes, walk},
+    enumerate::{Flow, Position, Walked, cap_for, sizes_within, walk, walk_within},
     image::Image,
     model::Model,
     random::Random,
@@ -74,6 +75,8 @@ pub struct Config<'c> {
     pub stop: bool,
     /// What is changed in the traces of recovery, for deliberate mistakes.
     pub edit: Option<&'c Edit<'c>>,
+    /// After which events of the trace it is cut, if not after all of them.
+    pub within: Option<&'c Range<usize>>,
 }
 
 /// What came of it.
@@ -135,7 +138,9 @@ pub fn run(
 ) -> Tally {
     let mut image = Image::new(words.to_vec(), config.seed);
     let own = if config.nested { config.states / 3 * 2 } else { config.states };
-    let cap = cap_for(&sizes(config.model, words, events), own.max(1));
+    let all = 0..events.len();
+    let within = config.within.unwrap_or(&all);
+    let cap = cap_for(&sizes_within(config.model, words, events, within), own.max(1));
     let mut random = Random::new(config.seed);
     let mut drive = Drive {
         subject,
@@ -145,11 +150,13 @@ pub fn run(
         dice: random.clone(),
         event: 0,
     };
-    let walked = walk(config.model, &mut image, events, cap, &mut random, &mut |image, at| {
+    let mut visit = |image: &mut Image, at: Position| {
         drive.event = at.event;
         let allowed = drive.subject.allowed(at);
         drive.visit(image, 0, allowed)
-    });
+    };
+    let walked =
+        walk_within(config.model, &mut image, events, within, cap, &mut random, &mut visit);
     drive.tally.walked = walked;
     drive.tally.looked = drive.subject.looked();
     drive.tally

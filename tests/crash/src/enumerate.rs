@@ -14,6 +14,8 @@
 //! first all old, all new, and all with one unit otherwise; then steps of a
 //! random walk, restarted now and then from all old, all new, or between.
 
+use std::ops::Range;
+
 use crate::{
     image::Image,
     model::{Model, Pending},
@@ -65,18 +67,41 @@ pub fn walk(
     random: &mut Random,
     visit: &mut Visit<'_>,
 ) -> Walked {
+    walk_within(model, image, events, &(0..events.len()), cap, random, visit)
+}
+
+/// The same, of cuts after these events alone.
+pub fn walk_within(
+    model: Model,
+    image: &mut Image,
+    events: &[Event],
+    within: &Range<usize>,
+    cap: u64,
+    random: &mut Random,
+    visit: &mut Visit<'_>,
+) -> Walked {
     match model {
-        Model::Words => Walk::<1>::run(image, events, cap, random, visit),
-        Model::Lines => Walk::<8>::run(image, events, cap, random, visit),
+        Model::Words => Walk::<1>::run(image, events, within, cap, random, visit),
+        Model::Lines => Walk::<8>::run(image, events, within, cap, random, visit),
     }
 }
 
 /// How many images each position has.
 pub fn sizes(model: Model, words: &[u64], events: &[Event]) -> Vec<u64> {
+    sizes_within(model, words, events, &(0..events.len()))
+}
+
+/// How many images there are of each cut after one of these events.
+pub fn sizes_within(
+    model: Model,
+    words: &[u64],
+    events: &[Event],
+    within: &Range<usize>,
+) -> Vec<u64> {
     let mut image = Image::new(words.to_vec(), 1);
     match model {
-        Model::Words => count::<1>(&mut image, events),
-        Model::Lines => count::<8>(&mut image, events),
+        Model::Words => count::<1>(&mut image, events, within),
+        Model::Lines => count::<8>(&mut image, events, within),
     }
 }
 
@@ -95,10 +120,10 @@ pub fn cap_for(sizes: &[u64], total: u64) -> u64 {
     u64::MAX
 }
 
-fn count<const W: usize>(image: &mut Image, events: &[Event]) -> Vec<u64> {
+fn count<const W: usize>(image: &mut Image, events: &[Event], within: &Range<usize>) -> Vec<u64> {
     let (mut pending, mut old) = (Pending::<W>::new(image.words().len()), Vec::new());
     let mut sizes = Vec::new();
-    for event in events {
+    for (n, event) in events.iter().enumerate() {
         let fixed = match *event {
             Event::Store { word, value, .. } => match pending.store(image, word, value) {
                 None => continue,
@@ -114,6 +139,9 @@ fn count<const W: usize>(image: &mut Image, events: &[Event]) -> Vec<u64> {
             }
             Event::Done => None,
         };
+        if !within.contains(&n) {
+            continue;
+        }
         let units = pending.units.iter().enumerate().filter(|&(i, _)| Some(i) != fixed);
         sizes.push(units.fold(1u64, |n, (_, unit)| n.saturating_mul(unit.ways() as u64)));
     }
@@ -135,6 +163,7 @@ impl<'w, 'v, const W: usize> Walk<'w, 'v, W> {
     fn run(
         image: &'w mut Image,
         events: &[Event],
+        within: &Range<usize>,
         cap: u64,
         random: &'w mut Random,
         visit: &'w mut Visit<'v>,
@@ -164,6 +193,9 @@ impl<'w, 'v, const W: usize> Walk<'w, 'v, W> {
                     None
                 }
             };
+            if !within.contains(&event) {
+                continue;
+            }
             let (all, flow) =
                 walk.position(fixed, Position { event, done, returned: fixed.is_none() });
             walked.positions += 1;

@@ -151,6 +151,7 @@ fn hunt(
         nested: true,
         stop: true,
         edit: Some(&edit),
+        within: None,
     };
     let mut subject = case.subject(run, config.seed);
     let tally = drive::run(&mut subject, &run.words, &events, &config);

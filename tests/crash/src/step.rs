@@ -11,13 +11,14 @@
 
 use std::{
     cell::UnsafeCell,
+    collections::HashMap,
     ffi::c_void,
     mem::MaybeUninit,
     path::{Path, PathBuf},
     ptr,
 };
 
-use twz::crash_hooks::Line;
+use twz::{ObjectId, crash_hooks::Line};
 
 use crate::trace::{Event, Site};
 
@@ -37,6 +38,14 @@ pub struct Page {
     pub before: Vec<u64>,
 }
 
+impl Page {
+    /// Whether it is of an object's data, or of its tail.
+    fn is_of(&self, object: &str) -> bool {
+        let name = self.file.file_name().unwrap_or_default();
+        name.to_string_lossy().starts_with(object)
+    }
+}
+
 /// A run.
 pub struct Steps {
     /// The pages that were stored to; page `n` is words `512 n` on.
@@ -51,8 +60,8 @@ enum Seen {
     Store(usize, u64),
     Flush(usize, usize, Site),
     Fence(Site),
-    /// All that was stored is durable.
-    Synced,
+    /// All of an object is durable.
+    Synced(ObjectId, Site),
     Done,
 }
 
@@ -91,7 +100,7 @@ fn tracer() -> Option<&'static mut Tracer> {
 pub fn prepare() {
     // SAFETY: no other thread reads the environment yet.
     unsafe { std::env::set_var("TWZ_PERSIST", "clflush") };
-    twz::crash_hooks::observe(on_flush, on_fence);
+    twz::crash_hooks::observe(on_flush, on_fence, on_sync);
 }
 
 fn on_flush(address: usize, len: usize, by: Line) {
@@ -102,9 +111,8 @@ fn on_fence(by: Line) {
     note(Seen::Fence(Site(by)));
 }
 
-/// A system call has made everything durable.
-pub fn synced() {
-    note(Seen::Synced);
+fn on_sync(object: ObjectId, by: Line) {
+    note(Seen::Synced(object, Site(by)));
 }
 
 /// An operation of the run has returned.
@@ -280,17 +288,20 @@ fn steps(tracer: Tracer) -> Steps {
         let m = tracer.mappings.iter().find(|m| (m.start..m.end).contains(&address))?;
         Some((m.file.clone(), m.offset + (address - m.start) as u64))
     };
-    let pages: Vec<Page> = tracer
-        .touched
-        .iter()
-        .filter_map(|(page, bytes)| {
-            let (file, offset) = place(*page)?;
+    let (mut pages, mut known) = (Vec::<Page>::new(), HashMap::new());
+    for (page, bytes) in &tracer.touched {
+        let Some((file, offset)) = place(*page) else { continue };
+        // Two spaces map the same page at two addresses.
+        let same = pages.iter().position(|p| p.file == file && p.offset == offset);
+        known.insert(*page, same.unwrap_or(pages.len()));
+        if same.is_none() {
             let word = |b: &[u8]| b.iter().rev().fold(0, |word, &byte| word << 8 | byte as u64);
-            Some(Page { file, offset, before: bytes.chunks_exact(8).map(word).collect() })
-        })
-        .collect();
+            let before = bytes.chunks_exact(8).map(word).collect();
+            pages.push(Page { file, offset, before });
+        }
+    }
     let word = |address: usize| {
-        let page = tracer.touched.iter().position(|(p, _)| *p == address & !(PAGE - 1))?;
+        let page = known.get(&(address & !(PAGE - 1)))?;
         Some((page * 512 + address % PAGE / 8) as u32)
     };
     let (mut events, site) = (Vec::new(), Site::caller());
@@ -310,8 +321,11 @@ fn steps(tracer: Tracer) -> Steps {
                 }
             }
             Seen::Fence(site) => events.push(Event::Fence { site }),
-            Seen::Synced => {
-                events.push(Event::Flush { first: 0, end: 512 * pages.len() as u32, site });
+            Seen::Synced(object, site) => {
+                let name = format!("{:032x}", object.as_u128());
+                for (n, _) in (0..).zip(&pages).filter(|(_, page)| page.is_of(&name)) {
+                    events.push(Event::Flush { first: 512 * n, end: 512 * (n + 1), site });
+                }
                 events.push(Event::Fence { site });
             }
             Seen::Done => events.push(Event::Done),

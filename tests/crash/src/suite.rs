@@ -94,6 +94,7 @@ pub fn run(cases: &[Case], plan: Plan, each: &(dyn Fn(&Outcome) + Sync)) -> Vec<
             nested: true,
             stop: false,
             edit: None,
+            within: None,
         };
         let tally = drive::run(&mut case.subject(run, seed), &run.words, &run.events, &config);
         let outcome = Outcome {

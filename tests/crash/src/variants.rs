@@ -215,6 +215,7 @@ pub fn protocol_run(protocol: &'static Protocol, bug: usize, model: Model, seed:
         nested: true,
         stop: bug != 0,
         edit: None,
+        within: None,
     };
     drive::run(&mut protocol.subject(bug), &words, &recorder.events, &config)
 }
@@ -259,6 +260,7 @@ fn try_store(how: How, case: &Case, states: u64, model: Model, seed: u64) -> (u6
         nested: true,
         stop: true,
         edit: Some(&edit),
+        within: None,
     };
     let tally = drive::run(&mut subject, &run.words, &events, &config);
     (tally.all(), tally.first.map(|(broken, _)| broken))

@@ -80,8 +80,15 @@ fn promise(case: &Recorded) -> store::Promise {
 fn judge(case: &Recorded, states: u64, arguments: &Arguments) -> Outcome {
     let seed = Random::named(arguments.seed, &case.name).next();
     let lacks = case.name.contains(WITHOUT);
-    let config =
-        Config { model: arguments.model, seed, states, nested: true, stop: lacks, edit: None };
+    let config = Config {
+        model: arguments.model,
+        seed,
+        states,
+        nested: true,
+        stop: lacks,
+        edit: None,
+        within: None,
+    };
     let reachable = sizes(config.model, &case.words, &case.events);
     let tally = attempt(case, &case.events, &config);
     let mut outcome = Outcome {

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! What is cut: the objects of a run ([`Pair`]), the operations on them
-//! ([`CASES`]), and what they show ([`view`]).
+//! What is cut: the objects of a run ([`Pair`]) and the operations on them
+//! ([`CASES`]). What the objects show is `shown`'s.
 
 use twz::{
     DATA_START, Field, Global, Object, ObjectId, Persist, Ptr, Rights, Space, Tx,
@@ -13,28 +13,28 @@ use crate::step;
 #[derive(Persist)]
 #[repr(C)]
 pub struct Root {
-    x: Field<u64>,
-    y: Field<u64>,
+    pub(super) x: Field<u64>,
+    pub(super) y: Field<u64>,
     /// Only ever changed in place.
-    z: Field<u64>,
-    next: Ptr<Leaf>,
-    many: [Field<u64>; 20],
+    pub(super) z: Field<u64>,
+    pub(super) next: Ptr<Leaf>,
+    pub(super) many: [Field<u64>; 20],
     /// More than is copied into a record.
-    wide: [Field<u64>; 288],
-    map: HashMap<u64, u64>,
-    tree: BTreeMap<u64, u64>,
-    list: List<u64>,
-    text: Text,
+    pub(super) wide: [Field<u64>; 288],
+    pub(super) map: HashMap<u64, u64>,
+    pub(super) tree: BTreeMap<u64, u64>,
+    pub(super) list: List<u64>,
+    pub(super) text: Text,
     /// Of whatever leaf.
-    leaves: PtrMap<Leaf, 1>,
+    pub(super) leaves: PtrMap<Leaf, 1>,
 }
 
 /// What they lead to.
 #[derive(Persist)]
 #[repr(C)]
 pub struct Leaf {
-    value: Field<u64>,
-    inverse: Field<u64>,
+    pub(super) value: Field<u64>,
+    pub(super) inverse: Field<u64>,
 }
 
 /// The objects of a run.
@@ -42,6 +42,14 @@ pub struct Pair {
     pub space: Space,
     pub a: Object<Root>,
     pub b: Object<Root>,
+    /// The same, as another process has them, where the case has two.
+    pub other: Option<Box<Pair>>,
+}
+
+impl Pair {
+    fn other(&self) -> twz::Result<&Pair> {
+        self.other.as_deref().ok_or(twz::Error::NotInObject)
+    }
 }
 
 type Op = fn(&Pair) -> twz::Result<()>;
@@ -55,10 +63,20 @@ pub struct Case {
     pub operation: &'static str,
     pub setup: Op,
     pub ops: &'static [Op],
+    /// Whether two processes have the objects.
+    pub two: bool,
+    /// What does the same at once as `ops` do one after the other, and says when each
+    /// of them has returned.
+    pub at_once: Option<Op>,
 }
 
 const fn case(operation: &'static str, name: &'static str, setup: Op, ops: &'static [Op]) -> Case {
-    Case { name, operation, setup, ops }
+    Case { name, operation, setup, ops, two: false, at_once: None }
+}
+
+/// Of two processes.
+const fn two(name: &'static str, setup: Op, ops: &'static [Op], at_once: Option<Op>) -> Case {
+    Case { name, operation: "two logs", setup, ops, two: true, at_once }
 }
 
 /// An object as it is at first.
@@ -289,9 +307,36 @@ fn persist(p: &Pair) -> twz::Result<()> {
 
 fn sync(p: &Pair) -> twz::Result<()> {
     p.a.root().x.set(12)?;
-    p.a.sync()?;
-    step::synced();
+    p.a.sync()
+}
+
+/// Words that no transaction has written: nothing but this makes them durable.
+fn persist_another(p: &Pair) -> twz::Result<()> {
+    p.a.root().z.set(13)?;
+    p.a.persist_value(&p.a.root().z)
+}
+
+fn flush_and_fence(p: &Pair) -> twz::Result<()> {
+    p.a.root().many[19].set(14)?;
+    p.a.flush(0, size_of::<Root>() as u64)?;
+    p.space.fence();
     Ok(())
+}
+
+fn sync_another(p: &Pair) -> twz::Result<()> {
+    p.a.root().many[18].set(15)?;
+    p.a.sync()
+}
+
+/// Far more than a log has room for at first, part of it recorded before.
+fn grow_log(p: &Pair) -> twz::Result<()> {
+    p.space.transaction(|tx| {
+        let root = p.a.root();
+        tx.record(&root.z)?;
+        root.z.set(root.z.get() + 1)?;
+        tx.record(&root.wide)?;
+        root.wide.iter().step_by(7).try_for_each(|field| field.set(field.get() + 7))
+    })
 }
 
 /// So many transactions that there is room in the log for one [`set_both`], and
@@ -300,7 +345,89 @@ fn fill_log(p: &Pair) -> twz::Result<()> {
     for _ in 0..27 {
         p.space.transaction(|tx| p.a.root().wide.iter().try_for_each(|word| tx.set(word, 0)))?;
     }
-    (0..6).try_for_each(|_| set_both(p))
+    (0..22).try_for_each(|_| set_both(p))
+}
+
+/// So many places of the log's table taken that the next transaction empties it.
+fn fill_table(p: &Pair) -> twz::Result<()> {
+    (0..256).try_for_each(|_| {
+        set_both(p)?;
+        p.a.persist_value(&p.a.root().x)?;
+        p.b.persist_value(&p.b.root().x)
+    })?;
+    set_both(p)
+}
+
+/// Both objects in the log of one, then of the other, and of the first again: so
+/// each has mapped both logs.
+fn take_turns(p: &Pair) -> twz::Result<()> {
+    set_both(p.other()?)?;
+    set_both(p)
+}
+
+/// Each has an object in its own log.
+fn one_each(p: &Pair) -> twz::Result<()> {
+    take_turns(p)?;
+    set_b(p.other()?)
+}
+
+/// Leaves the object in place as it was while it is open.
+fn change_a(p: &Pair, meanwhile: Op) -> twz::Result<()> {
+    p.space.transaction(|tx| {
+        let root = p.a.root();
+        tx.record(&root.many)?;
+        root.many[2].set(201)?;
+        meanwhile(p.other()?)?;
+        root.many[18].set(202)?;
+        tx.set(&root.y, 203)
+    })
+}
+
+fn set_a(p: &Pair) -> twz::Result<()> {
+    change_a(p, |_| Ok(()))
+}
+
+fn set_b(p: &Pair) -> twz::Result<()> {
+    p.space.transaction(|tx| {
+        let root = p.b.root();
+        tx.record(&root.z)?;
+        root.z.set(root.z.get() + 301)?;
+        tx.set(&root.x, 302)
+    })
+}
+
+fn other_sets_b(p: &Pair) -> twz::Result<()> {
+    set_b(p.other()?)
+}
+
+fn other_sets_both(p: &Pair) -> twz::Result<()> {
+    set_both(p.other()?)
+}
+
+fn other_records(p: &Pair) -> twz::Result<()> {
+    record_in_place(p.other()?)
+}
+
+/// [`other_sets_b`] and [`set_a`]: the second is open all the while.
+fn b_within_a(p: &Pair) -> twz::Result<()> {
+    change_a(p, |other| {
+        set_b(other)?;
+        step::done();
+        Ok(())
+    })?;
+    step::done();
+    Ok(())
+}
+
+/// The same, and the one that is open is undone in the end.
+fn b_within_what_is_undone(p: &Pair) -> twz::Result<()> {
+    undone(change_a(p, |other| {
+        set_b(other)?;
+        step::done();
+        Err(UNDONE)
+    }))?;
+    step::done();
+    Ok(())
 }
 
 fn nothing(_: &Pair) -> twz::Result<()> {
@@ -319,7 +446,10 @@ pub const CASES: &[Case] = &[
     ),
     case("transaction, undo", "undo_in_place", nothing, &[record_in_place]),
     case("transaction, undo", "undo_then_redo", set_both, &[record_in_place, set_both]),
+    case("transaction, redo", "redo_as_the_table_is_emptied", fill_table, &[set_both, set_both]),
     case("transaction, undo", "undo_much", nothing, &[record_much, set_both]),
+    case("transaction, undo", "redo_then_undo_much", nothing, &[set_both, record_much]),
+    case("transaction, undo", "undo_as_the_log_grows", fill_log, &[grow_log, set_both]),
     case("transaction, nested", "nested", nothing, &[nested]),
     case("transaction, nested", "nested_in_place", nothing, &[nested_in_place, set_both]),
     case("transaction, aborted", "aborted", alloc, &[abort]),
@@ -379,65 +509,19 @@ pub const CASES: &[Case] = &[
     case("text", "text_push", write_text, &[write_text]),
     case("persist", "persist_by_hand", set_both, &[set_both, persist]),
     case("persist", "sync_by_hand", set_both, &[set_both, sync]),
+    case(
+        "persist",
+        "persist_what_no_log_has",
+        set_both,
+        &[persist_another, flush_and_fence, set_both],
+    ),
+    case("persist", "sync_what_no_log_has", set_both, &[sync_another]),
+    two("from_log_to_log", take_turns, &[other_sets_both, set_both, other_records, set_a], None),
+    two("two_logs_open", one_each, &[other_sets_b, set_a], Some(b_within_a)),
+    two(
+        "two_logs_and_one_undone",
+        one_each,
+        &[other_sets_b, nothing],
+        Some(b_within_what_is_undone),
+    ),
 ];
-
-/// The keys, and what their leaves hold.
-fn leaves(map: &PtrMap<Leaf, 1>) -> twz::Result<Vec<u64>> {
-    let both = |leaf: &Leaf| [leaf.value.get(), !leaf.inverse.get()];
-    let (mut from, mut seen) = (0, Vec::new());
-    loop {
-        let (next, found) = map.walk(from, |leaf| leaf.lea().map(both))?;
-        for (key, leaf) in found {
-            seen.push((key, leaf?));
-        }
-        if next == 0 {
-            seen.sort();
-            let words = |(key, leaf): (Vec<u8>, [u64; 2])| {
-                [u64::from_le_bytes(key.try_into().unwrap_or_default()), leaf[0], leaf[1]]
-            };
-            return Ok(seen.into_iter().flat_map(words).collect());
-        }
-        from = next;
-    }
-}
-
-/// What the objects show; what is half there is an error.
-pub fn view(p: &Pair) -> Result<Vec<u64>, String> {
-    let say = |e: twz::Error| e.to_string();
-    let mut seen = Vec::new();
-    for root in [p.a.root(), p.b.root()] {
-        seen.extend([root.x.get(), root.y.get(), root.z.get()]);
-        seen.extend(root.many.iter().chain(&root.wide).map(Field::get));
-        seen.push(root.next.is_null() as u64);
-        if !root.next.is_null() {
-            match root.next.lea() {
-                Ok(leaf) if leaf.inverse.get() == !leaf.value.get() => seen.push(leaf.value.get()),
-                Ok(_) => return Err("a leaf is half there".to_owned()),
-                Err(twz::Error::NoObject(id)) => seen.push(id.as_u128() as u64),
-                Err(error) => return Err(error.to_string()),
-            }
-        }
-        for sorted in [true, false] {
-            let mut pairs: Vec<(u64, u64)> = match sorted {
-                true => root.tree.iter().collect::<twz::Result<_>>().map_err(say)?,
-                false => root.map.iter().collect::<twz::Result<_>>().map_err(say)?,
-            };
-            pairs.sort();
-            let len = if sorted { root.tree.len() } else { root.map.len() };
-            if pairs.len() as u64 != len.map_err(say)? {
-                return Err("the count of a map is wrong".to_owned());
-            }
-            for (key, value) in pairs {
-                let found = if sorted { root.tree.get(&key) } else { root.map.get(&key) };
-                if found.map_err(say)? != Some(value) {
-                    return Err(format!("key {key} is there and not found"));
-                }
-                seen.extend([key, value]);
-            }
-        }
-        seen.extend(leaves(&root.leaves).map_err(say)?);
-        seen.extend(root.list.to_vec().map_err(say)?);
-        seen.extend(root.text.get().map_err(say)?.bytes().map(u64::from));
-    }
-    Ok(seen)
-}

@@ -8,7 +8,9 @@
 //! whatever the library does then to a transaction that was cut, it does. What
 //! the objects show must be what they showed before the transaction, or after
 //! it; after it, once it returned; and now and then the whole pool is checked.
-//! Some of these recoveries are recorded and cut in turn, and some of those.
+//! Some of these recoveries are recorded and cut in turn, and some of those; each
+//! goes on with a transaction, so that what a recovery left undone would be missed.
+//! Two processes are two spaces of this one: each has its own log.
 //!
 //! The model is Lines: what x86 promises of 8-byte stores to cache lines. Files'
 //! lengths, and what the library writes with system calls (who has the pool
@@ -16,6 +18,7 @@
 
 pub mod cases;
 pub mod mutants;
+mod shown;
 
 use std::{
     fs::{self, File},
@@ -25,7 +28,8 @@ use std::{
     sync::atomic::{AtomicU64, Ordering},
 };
 
-use cases::{Case, Pair, view};
+use cases::{Case, Pair};
+use shown::view;
 use twz::{EmbeddedPool, InitOptions, ObjectId, Space};
 use zerocopy::IntoBytes as _;
 
@@ -57,16 +61,22 @@ struct Pool {
     path: PathBuf,
     ids: [ObjectId; 2],
     files: Files,
+    /// The same at other times: objects there name all logs that the run has.
+    others: Vec<Files>,
     /// Removes it in the end.
     _dir: tempfile::TempDir,
 }
 
 impl Pool {
     fn open(&self) -> twz::Result<Pair> {
-        let space = Space::open(&self.path)?;
-        let (a, b) = (space.open_object(self.ids[0])?, space.open_object(self.ids[1])?);
-        Ok(Pair { space, a, b })
+        open(&self.path, self.ids)
     }
+}
+
+fn open(path: &Path, ids: [ObjectId; 2]) -> twz::Result<Pair> {
+    let space = Space::open(path)?;
+    let (a, b) = (space.open_object(ids[0])?, space.open_object(ids[1])?);
+    Ok(Pair { space, a, b, other: None })
 }
 
 /// All files below a folder whose bytes can change.
@@ -81,6 +91,12 @@ fn files_below(path: &Path, found: &mut Files) {
             _ => {}
         }
     }
+}
+
+fn files_now(pool: &Path) -> Files {
+    let mut found = Vec::new();
+    files_below(pool, &mut found);
+    found
 }
 
 fn write_files(files: &Files) -> std::io::Result<()> {
@@ -133,46 +149,72 @@ impl Recorded {
             .and_then(|a| Ok((a, space.create(cases::root(2))?)))
             .map_err(say)?;
         let ids = [a.id(), b.id()];
-        let pair = Pair { space, a, b };
+        let mut pair = Pair { space, a, b, other: None };
+        if case.two {
+            pair.other = Some(Box::new(open(&path, ids).map_err(say)?));
+        }
         // So that the log is there, and everything is mapped.
-        cases::set_both(&pair).and_then(|()| (case.setup)(&pair)).map_err(say)?;
+        cases::set_both(&pair).map_err(say)?;
+        let mut others = vec![files_now(&path)];
+        (case.setup)(&pair).map_err(say)?;
         let mut states = vec![view(&pair)?];
-        let mut files = Vec::new();
-        files_below(&path, &mut files);
+        let files = files_now(&path);
         let (outcome, steps) = step::trace(&path, || {
+            if let Some(at_once) = case.at_once {
+                return at_once(&pair).map_err(say);
+            }
             for op in case.ops {
                 op(&pair).map_err(say)?;
                 step::done();
                 states.push(view(&pair)?);
+                others.push(files_now(&path));
             }
             Ok::<(), String>(())
         })?;
         outcome?;
-        let pool = Rc::new(Pool { path, ids, files: files.clone(), _dir: dir });
+        if case.at_once.is_some() {
+            let one_by_one = Self::run(&Case { at_once: None, ..*case })?;
+            if states != one_by_one.states[..1] || view(&pair)? != one_by_one.states[case.ops.len()]
+            {
+                return Err("at once is something else than one after the other".to_owned());
+            }
+            states = one_by_one.states;
+        }
+        others.push(files_now(&path));
+        let pool = Rc::new(Pool { path, ids, files: files.clone(), others, _dir: dir });
         Ok(Self::new(case.name, pool, files, steps, states, 0))
     }
 
-    /// Records the recovery of an image that shows state `shown`: the objects are
-    /// mapped by somebody who found nothing to do, then the image is put there,
-    /// and the machine was started anew.
+    /// Records the recovery of an image that shows state `shown`, and a transaction
+    /// after it: the objects, and all logs that they name, are mapped by somebody who
+    /// found nothing to do, then the image is put there, and the machine was started
+    /// anew.
     fn recovery(&self, image: &Image, shown: usize) -> Result<Self, String> {
         let say = |e: twz::Error| e.to_string();
         write_files(&self.pool.files).map_err(|e| e.to_string())?;
         next_boot();
         let pair = self.pool.open().map_err(say)?;
         view(&pair)?;
+        let lock_both = || pair.a.lock().map(drop).and_then(|()| pair.b.lock().map(drop));
+        for files in &self.pool.others {
+            write_files(files).map_err(|e| e.to_string())?;
+            next_boot();
+            lock_both().map_err(say)?;
+        }
         self.write(image).map_err(|e| e.to_string())?;
-        let mut files = Vec::new();
-        files_below(&self.pool.path, &mut files);
+        let files = files_now(&self.pool.path);
         next_boot();
+        let mut states = vec![self.states[shown].clone()];
         let (outcome, steps) = step::trace(&self.pool.path, || {
             // Whoever locks an object sees to what was cut there.
-            pair.a.lock().map(drop).and_then(|()| pair.b.lock().map(drop))?;
+            lock_both()?;
+            step::done();
+            cases::set_both(&pair)?;
             step::done();
             Ok::<(), twz::Error>(())
         })?;
         outcome.map_err(say)?;
-        let states = vec![self.states[shown].clone()];
+        states.push(view(&pair)?);
         Ok(Self::new(self.name, self.pool.clone(), files, steps, states, self.depth + 1))
     }
 
@@ -215,6 +257,11 @@ impl Recorded {
         Ok(found)
     }
 
+    /// What of the case it is.
+    fn place(&self) -> &'static str {
+        ["the run", "its recovery", "the recovery of its recovery"][self.depth.min(2)]
+    }
+
     fn drive(&mut self, events: &[Event], config: &Config<'_>) -> Tally {
         let words = self.words.clone();
         drive::run(self, &words, events, config)
@@ -242,8 +289,9 @@ impl Subject for Recorded {
         match self.depth {
             0 if at.returned => 1 << at.done,
             0 => 3 << at.done,
-            // Whatever it is cut at, the next one shows the same.
-            _ => 1,
+            // Whatever recovery is cut at, the next one shows the same.
+            _ if at.returned || at.done == 0 => 1 << at.done.saturating_sub(1),
+            _ => 3 << (at.done - 1),
         }
     }
 
@@ -297,7 +345,8 @@ pub struct Outcome {
 pub fn run(case: &Case, states: u64, seed: u64, model: Model) -> Result<Outcome, String> {
     let mut recorded = vec![Recorded::run(case)?];
     let seed = Random::named(seed, case.name).next();
-    let config = Config { model, seed, states, nested: false, stop: false, edit: None };
+    let (edit, within) = (None, None);
+    let config = Config { model, seed, states, nested: false, stop: false, edit, within };
     let events = recorded[0].events.clone();
     let mut tally = recorded[0].drive(&events, &config);
     let count = |is: fn(&Event) -> bool| events.iter().filter(|event| is(event)).count() as u64;
@@ -319,7 +368,8 @@ pub fn run(case: &Case, states: u64, seed: u64, model: Model) -> Result<Outcome,
             *(if recorded[n].depth == 1 { &mut tally.in_recovery } else { &mut tally.twice }) +=
                 cut.states;
             tally.violations += cut.violations;
-            tally.first = tally.first.or(cut.first);
+            let deep = |(broken, at)| (broken, format!("{at}, of {}", recorded[n].place()));
+            tally.first = tally.first.or(cut.first.map(deep));
         }
         n += 1;
     }

@@ -1,0 +1,89 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! What the objects of a run show ([`view`]), to somebody who comes later. The
+//! operations on them are those of `cases`.
+
+use twz::{Field, collections::PtrMap};
+
+use super::cases::{Leaf, Pair};
+
+/// Bits of an address that say where in an object it lies.
+const SLOT_BITS: u32 = 30;
+
+/// Whether a leaf lies in a block that its object's heap has given out: what is not,
+/// the next one gets.
+fn is_given_out(p: &Pair, leaf: &Leaf) -> twz::Result<bool> {
+    let address = (&raw const *leaf) as usize;
+    let in_a = (&raw const *p.a.root()) as usize >> SLOT_BITS == address >> SLOT_BITS;
+    let heap = if in_a { p.a.heap() } else { p.b.heap() };
+    match heap.size((address & ((1 << SLOT_BITS) - 1)) as u64) {
+        Ok(size) => Ok(size >= size_of::<Leaf>() as u64),
+        Err(twz::Error::BadPointer { .. }) => Ok(false),
+        Err(error) => Err(error),
+    }
+}
+
+/// The keys, and what their leaves hold.
+fn leaves(map: &PtrMap<Leaf, 1>) -> twz::Result<Vec<u64>> {
+    let both = |leaf: &Leaf| [leaf.value.get(), !leaf.inverse.get()];
+    let (mut from, mut seen) = (0, Vec::new());
+    loop {
+        let (next, found) = map.walk(from, |leaf| leaf.lea().map(both))?;
+        for (key, leaf) in found {
+            seen.push((key, leaf?));
+        }
+        if next == 0 {
+            seen.sort();
+            let words = |(key, leaf): (Vec<u8>, [u64; 2])| {
+                [u64::from_le_bytes(key.try_into().unwrap_or_default()), leaf[0], leaf[1]]
+            };
+            return Ok(seen.into_iter().flat_map(words).collect());
+        }
+        from = next;
+    }
+}
+
+/// What the objects show; what is half there is an error.
+pub fn view(p: &Pair) -> Result<Vec<u64>, String> {
+    let say = |e: twz::Error| e.to_string();
+    let mut seen = Vec::new();
+    for root in [p.a.root(), p.b.root()] {
+        seen.extend([root.x.get(), root.y.get(), root.z.get()]);
+        seen.extend(root.many.iter().chain(&root.wide).map(Field::get));
+        seen.push(root.next.is_null() as u64);
+        if !root.next.is_null() {
+            match root.next.lea() {
+                Ok(leaf) if !is_given_out(p, &leaf).map_err(say)? => {
+                    return Err("a leaf is in no block that is in use".to_owned());
+                }
+                Ok(leaf) if leaf.inverse.get() == !leaf.value.get() => seen.push(leaf.value.get()),
+                Ok(_) => return Err("a leaf is half there".to_owned()),
+                Err(twz::Error::NoObject(id)) => seen.push(id.as_u128() as u64),
+                Err(error) => return Err(error.to_string()),
+            }
+        }
+        for sorted in [true, false] {
+            let mut pairs: Vec<(u64, u64)> = match sorted {
+                true => root.tree.iter().collect::<twz::Result<_>>().map_err(say)?,
+                false => root.map.iter().collect::<twz::Result<_>>().map_err(say)?,
+            };
+            pairs.sort();
+            let len = if sorted { root.tree.len() } else { root.map.len() };
+            if pairs.len() as u64 != len.map_err(say)? {
+                return Err("the count of a map is wrong".to_owned());
+            }
+            for (key, value) in pairs {
+                let found = if sorted { root.tree.get(&key) } else { root.map.get(&key) };
+                if found.map_err(say)? != Some(value) {
+                    return Err(format!("key {key} is there and not found"));
+                }
+                seen.extend([key, value]);
+            }
+        }
+        seen.extend(leaves(&root.leaves).map_err(say)?);
+        seen.extend(root.list.to_vec().map_err(say)?);
+        seen.extend(root.text.get().map_err(say)?.bytes().map(u64::from));
+    }
+    p.a.heap().check().map_err(say)?;
+    p.b.heap().check().map_err(say)?;
+    Ok(seen)
+}
