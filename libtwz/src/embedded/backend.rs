@@ -111,6 +111,9 @@ impl Backend for EmbeddedPool {
     }
 
     fn attach(&self, arena: &Arena, view: Option<ObjectId>) -> Result<()> {
+        if self.medium() == Medium::Persistent {
+            arena.map_synchronously();
+        }
         arena.map_control(self.control_file(), CONTROL_OFFSET as i64, !self.read_only)?;
         match view {
             Some(id) => {

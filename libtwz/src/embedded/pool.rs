@@ -261,12 +261,10 @@ fn durability(medium: Medium) -> &'static str {
             "memory: a store survives the process at once, and no power cut ever"
         }
         (None, Medium::Persistent) => match Method::persistent_memory() {
-            Method::Nothing => "persistent memory and caches: a store survives a power cut at once",
-            Method::Clwb => "persistent memory: a store survives a power cut after clwb, sfence",
-            Method::Clflushopt => {
-                "persistent memory: a store survives a power cut after clflushopt, sfence"
-            }
-            _ => "persistent memory: a store survives a power cut after clflush",
+            Method::Nothing => "MAP_SYNC and caches: a store survives a power cut at once",
+            Method::Clwb => "MAP_SYNC: a store survives a power cut after clwb, sfence",
+            Method::Clflushopt => "MAP_SYNC: a store survives a power cut after clflushopt, sfence",
+            _ => "MAP_SYNC: a store survives a power cut after clflush",
         },
     }
 }

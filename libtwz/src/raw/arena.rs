@@ -120,6 +120,10 @@ pub enum Over {
 pub struct Arena {
     base: usize,
     slots: u32,
+    /// Whether what is mapped to be written asks for `MAP_SYNC`, and whether that was
+    /// refused once.
+    synchronous: AtomicBool,
+    refused: AtomicBool,
 }
 
 impl Arena {
@@ -161,7 +165,8 @@ impl Arena {
         }
         // SAFETY: the range was reserved just above, and is ours.
         let ok = unsafe { libc::mprotect(at, METADATA, libc::PROT_READ | libc::PROT_WRITE) } == 0;
-        let arena = Self { base, slots };
+        let (synchronous, refused) = (AtomicBool::new(false), AtomicBool::new(false));
+        let arena = Self { base, slots, synchronous, refused };
         if !ok {
             return None;
         }
@@ -169,6 +174,28 @@ impl Arena {
         unsafe { libc::madvise(at, len, libc::MADV_DONTDUMP) };
         LIVE[base >> ARENA_BITS].store(true, Ordering::Release);
         Some(arena)
+    }
+
+    /// From now on asks for `MAP_SYNC`: a store to persistent memory is durable once its
+    /// line is written back only if the file system has the file's blocks for good before.
+    pub fn map_synchronously(&self) {
+        self.synchronous.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether to ask for it.
+    pub(super) fn maps_synchronously(&self) -> bool {
+        self.synchronous.load(Ordering::Relaxed)
+    }
+
+    /// A file was mapped without: nothing but `msync` makes it durable.
+    pub(super) fn refuse_synchronous(&self) {
+        self.refused.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether some file was.
+    #[inline(always)]
+    pub fn needs_msync(&self) -> bool {
+        self.refused.load(Ordering::Relaxed)
     }
 
     /// The arena's first address.

@@ -7,6 +7,7 @@ use std::{
     sync::atomic::Ordering,
 };
 
+use nix::errno::Errno;
 use twz_abi::{DATA_START, PAGE, Rights, SLOT, TAIL_START};
 
 use super::arena::{Arena, SLOT_BYTES};
@@ -59,16 +60,20 @@ impl<'a> SlotWindow<'a> {
         // of the reservation; 2. what was mapped there before is either nothing
         // or the same object with other rights or fewer pages, since the slot is
         // claimed, so references into it go on meaning the same bytes, or fault.
-        let done = unsafe {
-            libc::mmap(
-                address as *mut _,
-                len as usize,
-                prot,
-                libc::MAP_SHARED | libc::MAP_FIXED | flags,
-                fd.as_raw_fd(),
-                at as i64,
-            )
+        let map = |flags: i32| unsafe {
+            let (fd, flags) = (fd.as_raw_fd(), libc::MAP_FIXED | flags);
+            libc::mmap(address as *mut _, len as usize, prot, flags, fd, at as i64)
         };
+        if prot & libc::PROT_WRITE != 0 && self.arena.maps_synchronously() {
+            if map(libc::MAP_SHARED_VALIDATE | libc::MAP_SYNC) != libc::MAP_FAILED {
+                return Ok(());
+            }
+            match Errno::last() {
+                Errno::EOPNOTSUPP | Errno::EINVAL => self.arena.refuse_synchronous(),
+                _ => return Err(Error::os("map an object")),
+            }
+        }
+        let done = map(libc::MAP_SHARED | flags);
         if done == libc::MAP_FAILED { Err(Error::os("map an object")) } else { Ok(()) }
     }
 

@@ -216,16 +216,18 @@ impl Core {
         self.durable.load(Ordering::Relaxed)
     }
 
-    /// How stores reach the medium.
+    /// How stores reach the medium: as the pool's do, unless a file of it is none that
+    /// can be mapped so.
     #[inline(always)]
     pub(crate) fn method(&self) -> Method {
-        self.method
+        if self.arena().needs_msync() { Method::Msync } else { self.method }
     }
 
     /// What was flushed before is durable before anything is stored after.
     #[inline(always)]
     #[cfg_attr(feature = "crash-hooks", track_caller)]
     pub(crate) fn fence(&self) {
+        // The pool's own: lines may be on their way since before `msync` was needed.
         self.method.fence();
     }
 }

@@ -578,3 +578,19 @@ fn two_processes_recover_at_once() {
         }
     }
 }
+
+#[test]
+fn what_cannot_be_mapped_with_map_sync_is_written_back_by_msync() {
+    crate::embedded_only!("it maps a directory's files");
+    let scene = Scene::new();
+    let space = Space::open(&scene.path).unwrap();
+    // As if the pool lay on persistent memory, and one of its files did not.
+    space.core().arena().map_synchronously();
+    assert!(!space.core().arena().needs_msync());
+    let object = space.open_object::<Root>(scene.ids[0]).unwrap();
+    object.root().words[0].set(7).unwrap();
+    assert_eq!(space.core().method(), crate::raw::persist::Method::Msync);
+    space.set_durability(Durability::Power);
+    space.transaction(|tx| tx.set(&object.root().words[1], 8)).unwrap();
+    assert_eq!(scene.look(Durability::Process)[0].0[..2], [7, 8]);
+}
