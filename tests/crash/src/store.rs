@@ -11,7 +11,7 @@
 //!    every count right, every record listed once, every name bound.
 //! 5. *nothing free is read*: no page that the bitmap says is free was looked at.
 //! 6. *recovers once*: opening again changes nothing of what is shown.
-//! 7. *before or after*: objects, their sizes, bytes and names, all names, and
+//! 7. *before or after*: objects, their sizes, epochs, bytes and names, all names, and
 //!    the number of free pages are as before the operation, or as after it; as
 //!    after it, once it returned. For bytes that are written in place, each
 //!    word is old or new.
@@ -51,6 +51,7 @@ pub struct Shown {
     id: ObjectId,
     size: u64,
     names: u32,
+    epoch: u64,
     bytes: Vec<u8>,
 }
 
@@ -97,7 +98,8 @@ pub fn show<M: Media>(store: &Store<M>) -> Result<State, StoreError> {
             bytes.resize(start + 64, 0);
             store.read(r, TAIL_START, &mut bytes[start..])?;
         }
-        objects.push(Shown { id: ids[0], size: stat.size, names: stat.names, bytes });
+        let (size, names, epoch) = (stat.size, stat.names, stat.epoch);
+        objects.push(Shown { id: ids[0], size, names, epoch, bytes });
     }
     objects.sort_by_key(|o| o.id);
     let mut names = Vec::new();

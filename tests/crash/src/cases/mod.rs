@@ -9,6 +9,7 @@
 pub mod copy;
 pub mod create;
 pub mod delete;
+pub mod epoch;
 pub mod format;
 pub mod names;
 pub mod punch;
@@ -106,6 +107,7 @@ pub fn all() -> Vec<Case> {
     [
         create::CASES,
         delete::CASES,
+        epoch::CASES,
         copy::CASES,
         touch::CASES,
         resize::CASES,
