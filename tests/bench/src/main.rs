@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! The race: `twz-bench [ptr|space|tx|kvs|security|posix]`, all without an argument;
 //! `kvs --quick`, `security --quick` and `posix --quick` show in seconds that these work,
-//! and measure nothing.
+//! and measure nothing; `kvs --readme` prints the README's table from the last report.
 //!
 //! Each bench is one module here and writes one report, `target/bench/NAME.json`
 //! ([`report`]). Subject and peers take turns ([`race`]), every answer is
@@ -45,7 +45,8 @@ const QUICK: [Bench; 3] = [
     ("posix", || posix::run(true)),
 ];
 
-const USAGE: &str = "twz-bench [ptr|space|tx|kvs [--quick]|security [--quick]|posix [--quick]]";
+const USAGE: &str =
+    "twz-bench [ptr|space|tx|kvs [--quick|--readme]|security [--quick]|posix [--quick]]";
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -56,6 +57,7 @@ fn main() -> ExitCode {
         ["count", "kvs", case, peer] => kvs::count(case, peer),
         ["count", "security", case, peer] => security::count(case, peer),
         ["count", case, peer] => ptr::count(case, peer),
+        ["kvs", "--readme"] => kvs::print_readme(),
         [name, "--quick"] => named(&QUICK, name).and_then(run),
         [name] => machine::describe().and_then(|()| named(&BENCHES, name)).and_then(run),
         _ => Err(Failed::new(USAGE)),

@@ -3,7 +3,7 @@
 
 use std::{fs, path::PathBuf};
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::{
     error::Failed,
@@ -12,7 +12,7 @@ use crate::{
 };
 
 /// One subject against one peer in one case; below 1 the subject is cheaper.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Deserialize, Serialize)]
 pub struct Record {
     /// The bench.
     pub bench: String,
@@ -94,6 +94,14 @@ fn directory() -> PathBuf {
 pub fn json(records: &[Record]) -> Result<String, Failed> {
     let lines: Result<Vec<String>, _> = records.iter().map(serde_json::to_string).collect();
     Ok(format!("[\n{}\n]\n", lines?.join(",\n")))
+}
+
+/// The records of a run that was.
+pub fn read(name: &str) -> Result<Vec<Record>, Failed> {
+    let path = directory().join(name);
+    let text = fs::read_to_string(&path)
+        .map_err(|error| Failed::new(format!("{}: {error}; run the bench", path.display())))?;
+    Ok(serde_json::from_str(&text)?)
 }
 
 /// Writes a file to where reports go.
