@@ -6,6 +6,7 @@ pub mod attacks;
 pub mod contexts;
 pub mod copies;
 pub mod debugfs;
+pub mod decisions;
 pub mod devices;
 pub mod escapes;
 pub mod files;
@@ -46,6 +47,7 @@ const SUITES: &[Suite] = &[
     tidy("wait", wait::TESTS),
     tidy("files", files::TESTS),
     tidy("debugfs", debugfs::TESTS),
+    tidy("decisions", decisions::TESTS),
 ];
 
 /// Suites that want the machine for themselves, and are not among all.
