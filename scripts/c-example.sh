@@ -21,6 +21,6 @@ for source in "${sources[@]}"; do
     echo "$source"
     # shellcheck disable=SC2046 # pkg-config's answer is a list of words
     gcc -std=c11 -Wall -Wextra -Werror -o "$prefix/example" "$source" \
-        $(pkg-config --cflags --libs twz)
+        $(pkg-config --cflags --libs twz) $(grep -qs twz_posix.h "$source" && echo -ltwz_posix)
     TWZ_POOL=$(mktemp -d -p "$prefix")/pool "$prefix/example"
 done

@@ -17,6 +17,7 @@ install -Dm755 "$from/libtwz.so" "$to/lib/libtwz.so"
 install -Dm755 "$from/libtwz_posix.so" "$to/lib/libtwz_posix.so"
 install -Dm644 "$from/libtwz.a" "$to/lib/libtwz.a"
 install -Dm644 libtwz/include/twz.h "$to/include/twz.h"
+install -Dm644 libtwz/include/twz_posix.h "$to/include/twz_posix.h"
 
 # put PATH: the standard input as a file, readable by all.
 put() { install -Dm644 /dev/stdin "$to/$1"; }

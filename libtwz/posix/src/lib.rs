@@ -14,6 +14,7 @@
 
 mod calls;
 mod inode;
+mod object;
 mod prefix;
 mod raw;
 mod sharing;

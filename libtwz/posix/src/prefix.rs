@@ -33,14 +33,19 @@ pub fn any() -> bool {
 
 /// Whether a path is beneath one of them.
 pub fn covers(path: &[u8]) -> bool {
-    PREFIXES.get().is_some_and(|prefixes| beneath(&prefixes.text[..prefixes.length], path))
+    of(path).is_some()
 }
 
-fn beneath(prefixes: &[u8], path: &[u8]) -> bool {
-    prefixes.split(|byte| *byte == b':').any(|prefix| {
-        let prefix = prefix.strip_suffix(b"/").unwrap_or(prefix);
+/// The one that a path is beneath, without a `/` at its end.
+pub fn of(path: &[u8]) -> Option<&'static [u8]> {
+    PREFIXES.get().and_then(|prefixes| find(&prefixes.text[..prefixes.length], path))
+}
+
+fn find<'a>(prefixes: &'a [u8], path: &[u8]) -> Option<&'a [u8]> {
+    let each = prefixes.split(|byte| *byte == b':');
+    each.map(|prefix| prefix.strip_suffix(b"/").unwrap_or(prefix)).find(|prefix| {
         prefix.first() == Some(&b'/')
-            && path.strip_prefix(prefix).is_some_and(|rest| rest.first() == Some(&b'/'))
+            && path.strip_prefix(*prefix).is_some_and(|rest| rest.first() == Some(&b'/'))
     })
 }
 
@@ -50,6 +55,7 @@ mod tests {
 
     #[test]
     fn only_what_is_beneath() {
+        let beneath = |prefixes, path| find(prefixes, path).is_some();
         assert!(beneath(b"/a/names", b"/a/names/x"));
         assert!(beneath(b"/b:/a/names/", b"/a/names/x/y (deleted)"));
         for (prefixes, path) in [
@@ -60,7 +66,7 @@ mod tests {
             (b"", b"/x"),
             (b":/:", b"x"),
         ] {
-            assert!(!beneath(prefixes, path), "{prefixes:?} {path:?}");
+            assert!(find(prefixes, path).is_none(), "{prefixes:?} {path:?}");
         }
     }
 }

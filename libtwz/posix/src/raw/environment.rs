@@ -52,7 +52,13 @@ pub fn real_path(name: &CStr, rest: &[u8], to: &mut [u8; ROOM]) -> usize {
     // SAFETY: a text that ends in a NUL, and room for the longest path that there is.
     let found = unsafe { libc::realpath(value.as_ptr(), to.as_mut_ptr().cast()) };
     if found.is_null() {
-        return 0;
+        // The program may make it yet.
+        to.fill(0);
+        let value = value.to_bytes();
+        match to.get_mut(..value.len()) {
+            Some(room) if value.first() == Some(&b'/') => room.copy_from_slice(value),
+            _ => return 0,
+        }
     }
     let length = to.iter().position(|byte| *byte == 0).unwrap_or(0);
     match to.get_mut(length..length + rest.len()) {

@@ -9,6 +9,8 @@
 #![allow(non_snake_case)]
 
 #[cfg(not(test))]
+mod api;
+#[cfg(not(test))]
 mod before;
 pub mod copy;
 pub mod counters;

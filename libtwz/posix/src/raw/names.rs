@@ -141,6 +141,16 @@ names! {
     llseek(fd: c_int, by: off64_t, whence: c_int) -> off64_t { lseek(fd, by, whence) }
 }
 
+/// `close`, by a name of our own: libc's is in [`super::before`].
+///
+/// # Safety
+/// As for `close`.
+pub unsafe fn closed(fd: c_int) -> c_int {
+    sharing::closing(fd);
+    // SAFETY: the caller keeps libc's contract.
+    unsafe { real::close(fd) }
+}
+
 /// Notes what was opened, and hands it on.
 fn opened(fd: c_int, flags: c_int) -> c_int {
     sharing::opened(fd, flags);

@@ -96,6 +96,7 @@ real! {
     mkstemp64(template: *mut c_char) -> c_int;
     mkostemp(template: *mut c_char, flags: c_int) -> c_int;
     mkostemp64(template: *mut c_char, flags: c_int) -> c_int;
+    close(fd: c_int) -> c_int;
     dup(fd: c_int) -> c_int;
     dup2(from: c_int, to: c_int) -> c_int;
     dup3(from: c_int, to: c_int, flags: c_int) -> c_int;

@@ -133,6 +133,17 @@ pub fn with_path(fd: i32, ask: impl FnOnce(&[u8]) -> bool) -> bool {
     usize::try_from(length).is_ok_and(|length| ask(&path[..length]))
 }
 
+/// Reads the begin of a symbolic link; whether it filled the room. The path ends in a NUL.
+pub fn read_link(path: &[u8], to: &mut [u8]) -> bool {
+    if path.last() != Some(&0) {
+        return false;
+    }
+    let (from, room) = (path.as_ptr() as usize, to.as_mut_ptr() as usize);
+    // SAFETY: a path that ends in a NUL, and as much room as is said.
+    let length = unsafe { call(libc::SYS_readlink, [from, room, to.len(), 0, 0, 0]) };
+    length == to.len() as isize
+}
+
 /// Opens a file for the library itself.
 pub fn open(path: *const libc::c_char, flags: i32) -> Option<i32> {
     // SAFETY: the path ends in a NUL, or the kernel says that it is none.
