@@ -30,7 +30,7 @@ use crate::{
 /// sees none.
 #[derive(Args)]
 #[command(after_help = "EXAMPLES
-  twz run --stats -- sqlite3 names/app.db vacuum
+  twz run --stats -- sqlite3 $TWZ_POOL/names/app.db vacuum
   twz run --context /contexts/web -- ./server --port 8080
   twz run -c /contexts/web -c /contexts/logger --only --key-file web.key -- ./server")]
 pub struct RunArgs {
