@@ -20,9 +20,11 @@ use twz::{
 use twzd::{Ask, Refusal, Reply};
 
 use crate::{
-    audit::Audit,
+    audit::{self, Audit},
     config::{Config, Peer},
+    follow::{self, Follower},
     metrics::Metrics,
+    say,
 };
 
 const DIR: &str = "/.twzd";
@@ -39,6 +41,8 @@ pub struct Host {
     own_id: ObjectId,
     context: ObjectId,
     audit: Audit,
+    /// Where the kernel decides, what it decides.
+    follower: Option<Follower>,
     config: Config,
     pub metrics: Metrics,
     since: Instant,
@@ -76,9 +80,33 @@ impl Host {
         space.attach_with_key(context, &own, How { switch: true, cloexec: true })?;
         let pool = space.backend();
         let limit = config.audit_limit;
-        let audit = Audit::open(pool, own_id, limit, &mut |id| entrust(&space, context, &own, id))?;
+        let mut made = |id| entrust(&space, context, &own, id);
+        let audit = Audit::open(pool, audit::NAMES, own_id, limit, &mut made)?;
+        let follower = match pool.info()?.home {
+            "kernel" => {
+                let log = Audit::open(pool, follow::NAMES, own_id, limit, &mut made)?;
+                Some(Follower::new(pool, log)?)
+            }
+            _ => None,
+        };
         let (metrics, since) = (Metrics::default(), Instant::now());
-        Ok(Self { space, own, own_id, context, audit, config, metrics, since })
+        Ok(Self { space, own, own_id, context, audit, follower, config, metrics, since })
+    }
+
+    /// Writes down what the kernel has decided since. `false` if there is no more to come,
+    /// since it does not tell this daemon.
+    pub fn follow(&mut self) -> bool {
+        let Some(follower) = &mut self.follower else { return false };
+        let (space, context, own) = (&self.space, self.context, &self.own);
+        let mut made = |id| entrust(space, context, own, id);
+        if let Err(error) = follower.follow(space.backend(), &mut made) {
+            say!("the kernel's decisions cannot be written down: {error}");
+            self.metrics.unfollowed += 1;
+            if error.errno() == libc::EPERM {
+                self.follower = None;
+            }
+        }
+        self.follower.is_some()
     }
 
     /// Decides, does and writes down what somebody asks for.

@@ -3,11 +3,13 @@
 //! the machine comes up and whenever one is lost: what a thread is, and what is
 //! promised to one, is the library's (`twz::resume`); `keeper.rs` keeps it. And it
 //! holds the host's keys, and signs with them for whom it is allowed: `server.rs`
-//! hears what is asked, `host.rs` does it, `audit.rs` writes it down.
+//! hears what is asked, `host.rs` does it, `audit.rs` writes it down, and `follow.rs`
+//! what the kernel module decided.
 #![forbid(unsafe_code)]
 
 mod audit;
 mod config;
+mod follow;
 mod host;
 mod keeper;
 mod metrics;

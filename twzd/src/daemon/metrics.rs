@@ -11,6 +11,8 @@ pub struct Metrics {
     pub connections: u64,
     /// Lines that were no request.
     pub garbled: u64,
+    /// Times that the kernel's decisions could not be written down.
+    pub unfollowed: u64,
 }
 
 impl Metrics {
@@ -31,6 +33,7 @@ impl Metrics {
         for (name, kind, value) in [
             ("twzd_connections_total", "counter", self.connections),
             ("twzd_garbled_lines_total", "counter", self.garbled),
+            ("twzd_unfollowed_total", "counter", self.unfollowed),
             ("twzd_up_seconds", "gauge", up.as_secs()),
         ] {
             let _ = writeln!(text, "# TYPE {name} {kind}\n{name} {value}");

@@ -57,6 +57,12 @@ pub fn listen(path: &Path) -> io::Result<UnixListener> {
 pub fn serve(listener: UnixListener, host: Host) {
     let host = Arc::new(Mutex::new(host));
     let busy = Arc::new(AtomicUsize::new(0));
+    let follows = host.clone();
+    thread::spawn(move || {
+        while lock(&follows).follow() {
+            thread::sleep(Duration::from_secs(1));
+        }
+    });
     thread::spawn(move || {
         for stream in listener.incoming() {
             let Ok(stream) = stream else {

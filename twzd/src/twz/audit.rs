@@ -13,12 +13,17 @@ use crate::{
     when,
 };
 
-/// Where the daemon keeps the log, and the one before it.
-const LOGS: [&str; 2] = ["/.twzd/audit.before", "/.twzd/audit"];
+/// Where the daemon keeps its logs, and the ones before them: of what it was asked, and of
+/// what the kernel module decided.
+const LOGS: [&str; 4] =
+    ["/.twzd/audit.before", "/.twzd/audit", "/.twzd/kernel.before", "/.twzd/kernel"];
 
-/// Show what was asked of twzd, by whom, and what it decided
+/// Show what was asked of twzd, or decided by the kernel, by whom, and why not
 ///
-/// The log is an object of the pool that the daemon alone writes to.
+/// The logs are objects of the pool that the daemon alone writes to. What the kernel
+/// module decided is in one of them, where the pool is the module's: faults and commands
+/// that were refused for a reason of rights, contexts that were loaded or attached to,
+/// what was revoked, and what began or ended by the clock.
 #[derive(Args)]
 #[command(after_help = "EXAMPLES
   twz audit
@@ -61,6 +66,7 @@ impl AuditArgs {
             ));
         }
         lines.retain(|line| self.wanted(line));
+        lines.sort_by_key(|line| line.get("time").and_then(Value::as_u64));
         let first = lines.len().saturating_sub(self.lines.unwrap_or(lines.len()));
         let lines = lines.split_off(first);
         let document = serde_json::json!({ "lines": lines });
@@ -71,6 +77,10 @@ impl AuditArgs {
                 let why = line.get("why").and_then(Value::as_str);
                 let what = field(line, "ask");
                 let what = why.map_or(what.clone(), |why| format!("{what}: {why}"));
+                let what = match line.get("times").and_then(Value::as_u64) {
+                    Some(times) if times > 1 => format!("{what} ({times} times)"),
+                    _ => what,
+                };
                 table.row([
                     when::show(time),
                     printable(&field(line, "user")).into_owned(),
