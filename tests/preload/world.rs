@@ -49,7 +49,7 @@ fn built(package: &str, file: &str) -> PathBuf {
 
 /// Compiles one of the C files beside this one, once for these arguments.
 fn compiled(source: &str, name: &str, flags: &[&str]) -> PathBuf {
-    let to = profile().join(format!("preload-{name}-{}", std::process::id()));
+    let to = profile().join(format!("preload-{name}"));
     let mut cc = Command::new("cc");
     cc.args(["-O1", "-Wall", "-Wextra", "-Werror", "-o"]).arg(&to);
     cc.arg(Path::new(env!("CARGO_MANIFEST_DIR")).join(source)).args(flags);
