@@ -68,6 +68,7 @@ part kmod 'The kernel module, for an unmodified Debian kernel' scripts/kmod.sh
 part vm 'The module in that kernel, in a virtual machine' scripts/vm-test.sh
 part vm-guards 'That each attack succeeds where its guard is taken out' scripts/vm-guards.sh
 part vm-suite "The library's own tests, on the kernel's pool" scripts/vm-suite.sh
+part vm-mount "A mount of the kernel's pool, used by programs" tests/mount/vm.sh
 part vm-readme "The README's kernel tour, as typed" scripts/vm-readme.sh
 part trace "The module's own stores, as an emulator saw them: cut, recovered and judged" scripts/vm-trace.sh
 part vm-resume 'A count that goes on when the power of that machine is cut' scripts/vm-resume.sh

@@ -95,7 +95,9 @@ fn tar_and_gzip() {
         tar cf one.tar from && gzip -k one.tar && gzip -cd one.tar.gz | cmp - one.tar
         mkdir to && tar xpf one.tar -C to
         [ -p to/from/pipe ] && rm from/pipe to/from/pipe && diff -r from to/from
-        [ "$(stat -c '%u %g %h' to/from/hard)" = "7 8 2" ] && [ "$(stat -c %Y to/from/a)" = 1000000000 ]
+        [ "$(stat -c '%u %g %h' to/from/hard)" = "7 8 2" ]
+        # busybox leaves a directory the time at which it was filled.
+        ! tar --version | grep -q GNU || [ "$(stat -c %Y to/from/a)" = 1000000000 ]
         "#,
     );
 }

@@ -19,7 +19,7 @@ program=$(sed -nE 's/.*"name":"mount".*"executable":"([^"]+)".*/\1/p' "$work/bui
 strip -o "$work/mount-tests" "$program"
 
 add=(--add "$work/mount-tests")
-for name in git sqlite3 rsync make; do
+for name in git sqlite3 rsync; do
     if found=$(command -v "$name"); then add+=(--add "$(realpath "$found")=/usr/bin/$name"); fi
 done
 # A clone asks for it by this name.
