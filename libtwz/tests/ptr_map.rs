@@ -503,7 +503,7 @@ fn wrong_counts_are_found_out() {
     {
         let store = Store::<1>::new(&space);
         let value = store.data.append(b"there").unwrap();
-        let key = |n: u64| if n % 2 == 0 { n.to_le_bytes().to_vec() } else { own_key(n) };
+        let key = |n: u64| if n & 1 == 0 { n.to_le_bytes().to_vec() } else { own_key(n) };
         let put = |n| store.index.root().insert(&store.index.lock().unwrap(), &key(n), value);
         for n in 0..1000 {
             assert!(put(n).unwrap());

@@ -188,9 +188,8 @@ impl<'a, O, T: Persist, const W: usize> Change<'a, O, T, W> {
             new.slots.iter().for_each(|slot| slot.value.put_unasked(PtrBits::NULL));
             for slot in old.slots.iter().filter(|slot| !slot.value.is_null()) {
                 if slot.is_live() {
-                    let to = new
-                        .from(old.hash(slot), |to| to.value.is_null().then_some(to))
-                        .ok_or_else(|| CORRUPT)?;
+                    let to = new.from(old.hash(slot), |to| to.value.is_null().then_some(to));
+                    let Some(to) = to else { return Err(CORRUPT) };
                     to.set_words(slot.words());
                     to.value.put_unasked(slot.value.bits());
                 } else if old.kind == 1 {

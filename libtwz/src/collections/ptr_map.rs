@@ -131,7 +131,7 @@ impl<T: Persist, const W: usize> PtrMap<T, W> {
 
     #[inline(always)]
     pub(super) fn home(&self) -> Result<Home> {
-        Home::of(address(self)).ok_or_else(|| Error::NotInObject)
+        Home::of(address(self)).ok_or(Error::NotInObject)
     }
 
     /// What `look` makes of the pointer of a key of `8 * W` bytes, or `Some(None)` if
