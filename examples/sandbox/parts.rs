@@ -87,7 +87,7 @@ impl Parts {
             teller: space.open_code(teller)?,
             library: space.open_code(library)?,
             input: space.open_object(input)?,
-            contexts: Contexts { program: program, library: confined },
+            contexts: Contexts { program, library: confined },
         };
         for (at, value) in [(0, 10u64), (8, 20), (16, 30)] {
             parts.input.write(at, &value.to_le_bytes())?;
