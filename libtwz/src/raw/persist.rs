@@ -253,15 +253,17 @@ pub mod hooks {
 
     /// What is called for a flush: the address, how many bytes, and by whom.
     type OnFlush = fn(usize, usize, Line);
+    /// What is called for a fence.
+    type OnFence = fn(by: Line);
     /// What is called when an object was synced, all of it.
     type OnSync = fn(twz_abi::ObjectId, Line);
 
-    static OBSERVER: OnceLock<(OnFlush, fn(Line), OnSync)> = OnceLock::new();
+    static OBSERVER: OnceLock<(OnFlush, OnFence, OnSync)> = OnceLock::new();
     static BOOT: AtomicU64 = AtomicU64::new(0);
 
     /// Has these called for every flush, every fence and every object that was synced
     /// of this process from now on. Only the first call counts.
-    pub fn observe(flush: OnFlush, fence: fn(by: Line), sync: OnSync) {
+    pub fn observe(flush: OnFlush, fence: OnFence, sync: OnSync) {
         let _ = OBSERVER.set((flush, fence, sync));
     }
 
