@@ -52,7 +52,7 @@ pub fn view(p: &Pair) -> Result<Vec<u64>, String> {
         seen.push(root.next.is_null() as u64);
         if !root.next.is_null() {
             match root.next.lea() {
-                Ok(leaf) if !is_given_out(p, &leaf).map_err(say)? => {
+                Ok(leaf) if !is_given_out(p, leaf).map_err(say)? => {
                     return Err("a leaf is in no block that is in use".to_owned());
                 }
                 Ok(leaf) if leaf.inverse.get() == !leaf.value.get() => seen.push(leaf.value.get()),
