@@ -23,7 +23,7 @@ run: ## build and take the tour: two programs, one pool, a name rebound while th
 	@scripts/run.sh
 
 test: ## every test there is; the last line says how many passed, failed and were skipped
-	@scripts/deps.sh build bench fuzz redis
+	@scripts/deps.sh build bench fuzz mount redis
 	@scripts/test.sh
 
 test-posix: ## every suite and program on files that are objects; counts in target/posix.json

@@ -36,11 +36,11 @@ exec 9>"$out/.lock"
 flock 9
 
 # By contents: a file that is the same keeps its time, and is not compiled again.
-copy=(rsync -r --links --checksum --delete)
+copy=(rsync -r --links --checksum --delete --force)
 sources=(--exclude=bindings_generated.rs --exclude=/vendor --exclude=tests --include='*/' --include='*.rs' --include='*.h'
     --include='*.mk' --include='*.list' --include=Kbuild --include=Makefile --exclude='*')
-"${copy[@]}" "${sources[@]}" kmod/ "$out/"
-"${copy[@]}" --include='*/' --include='*.rs' --include=README.md --exclude='*' "$crates/" "$out/vendor/"
+"${copy[@]}" "${sources[@]}" kmod/ "$out/" >&2
+"${copy[@]}" --include='*/' --include='*.rs' --include=README.md --exclude='*' "$crates/" "$out/vendor/" >&2
 
 log=$out/build.log
 status=0
