@@ -415,7 +415,9 @@ fn links_that_some_program_left_among_the_names_lead_nowhere_they_should_not() {
     symlink("a", names.join("b")).unwrap();
     symlink("/etc/passwd", names.join("out")).unwrap();
     symlink("../../pool.twz", names.join("up")).unwrap();
-    for (name, word) in [("a", "cycle"), ("out", "out of the pool"), ("up", "out of the pool")] {
+    for (name, word) in
+        [("a", "symbolic links"), ("out", "out of the pool"), ("up", "out of the pool")]
+    {
         let said = space.resolve(name).unwrap_err().to_string();
         assert!(said.contains(word), "{name}: {said}");
     }
