@@ -6,7 +6,7 @@ use std::fs;
 use crate::world::World;
 
 /// Every command, by the words that call it.
-pub const COMMANDS: [&str; 69] = [
+pub const COMMANDS: [&str; 71] = [
     "",
     "pool",
     "pool init",
@@ -69,6 +69,8 @@ pub const COMMANDS: [&str; 69] = [
     "threads show",
     "threads remove",
     "threads resume",
+    "mount",
+    "umount",
     "completions",
     "man",
     "version",
