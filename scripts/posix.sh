@@ -8,7 +8,10 @@ set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
 scripts/deps.sh posix
-"${CARGO:-cargo}" build --release -p twzd -p twz-posix-tests
+# With that layer programs are run with the preload library, which `twz` looks for beside it.
+preload=
+[[ " $* " != *' --layer run '* && " $* " != *' --layer=run '* ]] || preload=libtwz_posix.so
+"${CARGO:-cargo}" build --release -p twzd -p twz-posix-tests ${preload:+-p twz-posix}
 cache=$(scripts/posix-tools.sh)
 
 # Programs run as other users, and those may not see where the tools are cached.
@@ -17,6 +20,6 @@ trap 'rm -rf "$tools"' EXIT
 on=${TWZ_POSIX_DIR:-}
 [[ -n $on ]] || { [[ -w /dev/shm ]] && on=/dev/shm || on=${TMPDIR:-/tmp}; }
 built=${CARGO_TARGET_DIR:-target}/release
-cp "$cache"/* "$built/twz" "$tools/"
+cp "$cache"/* "$built/twz" ${preload:+"$built/$preload"} "$tools/"
 chmod 755 "$tools"
 "$built/posix-suites" --tools "$tools" --twz "$tools/twz" --on "$on" "$@"

@@ -14,7 +14,7 @@ use clap::ValueEnum;
 use tempfile::TempDir;
 use twz::{EmbeddedPool, InitOptions};
 
-use crate::{Arguments, room::Room};
+use crate::{Arguments, copied::Copied, room::Room};
 
 /// The layers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -88,7 +88,11 @@ impl Layer {
             _ => Vec::new(),
         };
         let pool = (self.kind != Kind::Native).then_some(pool);
-        Ok(Room::new(temp, dir, pool, prefix, self.tools.clone(), mount))
+        let room = Room::new(temp, dir, pool, prefix, self.tools.clone(), mount);
+        if self.kind == Kind::Run {
+            Copied::make(&room.counters()).map_err(|error| error.to_string())?;
+        }
+        Ok(room)
     }
 }
 

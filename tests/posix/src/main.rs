@@ -5,11 +5,13 @@
 //! A suite (`suites`) is a list of jobs; each job gets a room of its own (`room`),
 //! which the layer under test serves (`layer`). After each job twz has to see the
 //! same names, sizes and bytes as the programs, and find nothing wrong (`agree`).
-//! What is told, and when a case counts as failed, is in `report`.
+//! What is told, and when a case counts as failed, is in `report`; how much of it was a
+//! copy, where programs are run with the preload library, in `copied`.
 //! `scripts/posix.sh` has what the suites need installed, and calls this.
 
 mod agree;
 mod case;
+mod copied;
 mod layer;
 mod report;
 mod room;
@@ -82,11 +84,15 @@ fn run(arguments: &Arguments) -> Result<bool, String> {
                 let mut room = layer.room()?;
                 let cases = job.run(&room);
                 room.settle();
-                Ok((cases, room.pool().map(|pool| agree::check(pool, &layer.twz))))
+                let agreement = room.pool().map(|pool| agree::check(pool, &layer.twz));
+                Ok((cases, agreement, room.copied()))
             };
-            let (native, _) = of(Kind::Native)?;
-            let (cases, agreement) = of(arguments.layer)?;
+            let (native, ..) = of(Kind::Native)?;
+            let (cases, agreement, copied) = of(arguments.layer)?;
             report.job(suite.name, &job.name, &native, cases, agreement);
+            if let Some(copied) = copied {
+                report.copied(suite.name, &job.name, copied);
+            }
         }
     }
     if arguments.list {

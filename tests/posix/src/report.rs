@@ -6,12 +6,16 @@
 //! missing has failed. One that fails on an ordinary directory, too, says nothing
 //! about this one, and is named as skipped.
 
-use std::{collections::HashMap, path::Path};
+use std::{
+    collections::{BTreeMap, HashMap},
+    path::Path,
+};
 
 use serde::Serialize;
 
 use crate::{
     case::{Case, Outcome, end_of},
+    copied::Copied,
     layer::Kind,
 };
 
@@ -46,7 +50,19 @@ struct Row {
     native: Counts,
     /// After how many jobs twz saw what the programs saw, and after how many not.
     agree: Counts,
+    /// What each job moved by memory, where that is what the layer does.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    copied: BTreeMap<String, Copied>,
     failures: Vec<Failure>,
+}
+
+impl Row {
+    fn all_copied(&self) -> Copied {
+        self.copied.values().fold(Copied::default(), |mut all, copied| {
+            all.add(copied);
+            all
+        })
+    }
 }
 
 #[derive(Serialize)]
@@ -101,6 +117,12 @@ impl Report {
         row.native.skip += native_row.skip;
     }
 
+    /// Takes what a job moved by memory.
+    pub fn copied(&mut self, suite: &str, job: &str, copied: Copied) {
+        println!("# {}.{suite}.{job}: {}", self.layer.name(), copied.text());
+        self.row(suite).copied.insert(job.into(), copied);
+    }
+
     fn row(&mut self, suite: &str) -> &mut Row {
         let at = self.rows.iter().position(|row| row.suite == suite).unwrap_or_else(|| {
             self.rows.push(Row {
@@ -109,6 +131,7 @@ impl Report {
                 counts: Counts::default(),
                 native: Counts::default(),
                 agree: Counts::default(),
+                copied: BTreeMap::new(),
                 failures: Vec::new(),
             });
             self.rows.len() - 1
@@ -157,7 +180,26 @@ impl Report {
             std::fs::write(path, text).map_err(|error| format!("{}: {error}", path.display()))?;
         }
         let clean = |row: &Row| row.counts.fail + row.agree.fail == 0;
-        Ok(self.rows.iter().all(clean) && self.rows.iter().any(|row| row.counts.pass > 0))
+        let ran = self.rows.iter().any(|row| row.counts.pass > 0);
+        Ok(self.rows.iter().all(clean) && ran && self.is_what_it_says())
+    }
+
+    /// Says what was copied, if that is what the layer does. What ran without the library
+    /// shows in that nothing was counted at all: then nothing was tried, either.
+    fn is_what_it_says(&self) -> bool {
+        if self.layer != Kind::Run {
+            return true;
+        }
+        let mut counted = false;
+        for row in &self.rows {
+            let copied = row.all_copied();
+            counted |= copied.was_there();
+            println!("# {:<10} {}", row.suite, copied.text());
+        }
+        if !counted {
+            println!("# nothing was counted: the preload library was not there");
+        }
+        counted
     }
 }
 

@@ -10,7 +10,7 @@ use std::{
 
 use tempfile::TempDir;
 
-use crate::layer::Mount;
+use crate::{copied::Copied, layer::Mount};
 
 /// Seconds after which a program hangs, and does not just take its time.
 const HUNG: &str = "1800";
@@ -46,6 +46,16 @@ impl Room {
     /// The pool that its files are objects of.
     pub fn pool(&self) -> Option<&Path> {
         self.pool.as_deref()
+    }
+
+    /// Where the layer's programs count what they copied, if that is what it does.
+    pub fn counters(&self) -> PathBuf {
+        self.aside("copied")
+    }
+
+    /// What they counted so far.
+    pub fn copied(&self) -> Option<Copied> {
+        Copied::read(&self.counters()).ok()
     }
 
     /// Ends what serves the directory: all that was written is in the pool then.
@@ -97,6 +107,9 @@ impl Room {
             .env("TOOLS", &self.tools);
         if let Some(pool) = &self.pool {
             command.env("TWZ_POOL", pool);
+        }
+        if self.counters().exists() {
+            command.env("TWZ_POSIX_STATS", self.counters());
         }
     }
 }
