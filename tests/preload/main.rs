@@ -3,16 +3,17 @@
 //! would go wrong if the library copied carelessly, and check what they see; here they
 //! are run with it, on each file system, and the counters prove that it was at work.
 
+mod parting;
 mod run;
 
 use std::{
     fs,
-    io::{Read as _, Write as _},
+    io::Read as _,
     process::{Command, Stdio},
     time::Duration,
 };
 
-use twz_preload_tests::{World, library, other, raw_traps, static_traps, traps};
+use twz_preload_tests::{World, library, other, raw_traps, skip, static_traps, traps};
 
 #[test]
 fn an_outsider_truncates() {
@@ -58,15 +59,6 @@ fn a_hole_on_a_full_file_system() {
     world.ended(&unshared(&inside));
     let counters = world.counters();
     assert!(counters.writes() > 0 && counters.fixed_up() > 0, "{counters:?}");
-}
-
-/// Says that a test could not be run, where `scripts/test.sh` looks; where nobody looks it
-/// fails, so that none is ever counted as passed for this.
-fn skip(why: &str) {
-    let path = std::env::var_os("TWZ_SKIPS");
-    let path = path.unwrap_or_else(|| panic!("{why}; set TWZ_SKIPS to a file for such tests"));
-    let file = fs::OpenOptions::new().append(true).create(true).open(path);
-    file.and_then(|mut file| writeln!(file, "preload: {why}")).unwrap();
 }
 
 #[test]

@@ -24,67 +24,10 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#define PAGE 4096
-#define PAGES 16
-#define SIZE (PAGE * PAGES)
+#include "traps.h"
 
-#define CHECK(what)                                                                    \
-    do {                                                                               \
-        if (!(what)) {                                                                 \
-            fprintf(stderr, "%s:%d: %s (errno %d)\n", __FILE__, __LINE__, #what, errno); \
-            _exit(1);                                                                  \
-        }                                                                              \
-    } while (0)
-
-static char page[PAGE], got[SIZE];
 /* An address that nothing is at. */
 static char *volatile nowhere = (char *)8;
-static const char *folder;
-
-static const char *path(const char *name)
-{
-    static char paths[4][4096];
-    static int next;
-    char *to = paths[next++ % 4];
-    snprintf(to, 4096, "%s/%s", folder, name);
-    return to;
-}
-
-/* What a page of the file holds: its number plus one, all over. */
-static void fill(int number)
-{
-    memset(page, number + 1, PAGE);
-}
-
-static int make(const char *name)
-{
-    int fd = open(path(name), O_RDWR | O_CREAT | O_TRUNC, 0644);
-    CHECK(fd >= 0);
-    for (int i = 0; i < PAGES; i++) {
-        fill(i);
-        CHECK(write(fd, page, PAGE) == PAGE);
-    }
-    return fd;
-}
-
-/* Reads and writes until whoever takes over has taken over, then is at offset 0. */
-static void warm(int fd)
-{
-    for (int i = 0; i < 40; i++)
-        CHECK(pread(fd, got, PAGE, 0) == PAGE && got[0] == 1);
-    CHECK(lseek(fd, 0, SEEK_SET) == 0);
-    for (int i = 0; i < 40; i++) {
-        CHECK(read(fd, got, 1) == 1);
-        CHECK(lseek(fd, 0, SEEK_SET) == 0);
-    }
-}
-
-static int warmed(const char *name)
-{
-    int fd = make(name);
-    warm(fd);
-    return fd;
-}
 
 /* Has another process do something, without this one's descriptors and libraries. */
 static void outside(const char *command)
@@ -330,12 +273,6 @@ static void child_moves(void)
 {
     CHECK(lseek(9, 0, SEEK_CUR) == 4 * PAGE);
     CHECK(read(9, got, PAGE) == PAGE && got[0] == 5);
-}
-
-static void ended(pid_t child)
-{
-    int status;
-    CHECK(child > 0 && waitpid(child, &status, 0) == child && status == 0);
 }
 
 /* An offset that others see is one offset. */

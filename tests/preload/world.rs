@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! What the tests of the preload library share: the library as it was built with them,
-//! the C programs (`traps.c`, `other.c`), a directory that is in a prefix, and the counters.
+//! the C programs (`traps.c`, `parting.c`), a directory that is in a prefix, and the
+//! counters.
 
 use std::{
     fs,
+    io::Write as _,
     path::{Path, PathBuf},
     process::{Command, Output},
     sync::OnceLock,
@@ -80,6 +82,27 @@ pub fn static_traps() -> &'static Path {
 pub fn other() -> &'static Path {
     static OTHER: OnceLock<PathBuf> = OnceLock::new();
     OTHER.get_or_init(|| compiled("other.c", "other.so", &["-shared", "-fPIC"]))
+}
+
+/// The program of `parting.c`.
+pub fn parting() -> &'static Path {
+    static PARTING: OnceLock<PathBuf> = OnceLock::new();
+    PARTING.get_or_init(|| compiled("parting.c", "parting", &["-pthread"]))
+}
+
+/// A library with a system call instruction in it.
+pub fn raw_library() -> &'static Path {
+    static RAW: OnceLock<PathBuf> = OnceLock::new();
+    RAW.get_or_init(|| compiled("raw.c", "raw.so", &["-shared", "-fPIC"]))
+}
+
+/// Says that a test could not be run, where `scripts/test.sh` looks; where nobody looks it
+/// fails, so that none is ever counted as passed for this.
+pub fn skip(why: &str) {
+    let path = std::env::var_os("TWZ_SKIPS");
+    let path = path.unwrap_or_else(|| panic!("{why}; set TWZ_SKIPS to a file for such tests"));
+    let file = fs::OpenOptions::new().append(true).create(true).open(path);
+    file.and_then(|mut file| writeln!(file, "preload: {why}")).expect("a line is added");
 }
 
 /// What was counted, in the order of `libtwz/posix/src/stats.rs`.

@@ -7,7 +7,7 @@
 //! so one of the two sees the other, and nothing is unmapped under a copy.
 //!
 //! [`LOCK`] guards every change but those of counts. It is only ever tried: a signal
-//! handler or the child of a fork that finds it taken goes without.
+//! handler that finds it taken goes without.
 
 use std::sync::atomic::{
     AtomicBool, AtomicI32, AtomicU32, AtomicU64, AtomicUsize,
@@ -108,12 +108,11 @@ pub fn find(stat: &Stat) -> Option<usize> {
     .flatten()
 }
 
-/// After a fork, in the child: nobody copies. Whether the table is whole.
-pub fn bereave() -> bool {
+/// After a fork, in the child: the threads that copied are not here.
+pub fn bereave() {
     for inode in &TABLE {
         inode.users.store(0, Relaxed);
     }
-    !LOCK.load(SeqCst)
 }
 
 /// Does something with the table, if nobody else is at it; clears away what was left.

@@ -34,6 +34,7 @@ pub fn begin(secure: bool) {
     prefix::read();
     if !secure && prefix::any() {
         fault::unblock();
+        thread::begin();
         ON.store(true, SeqCst);
     }
 }
@@ -167,24 +168,30 @@ pub fn closing_range(first: u32, last: u32) {
     }
 }
 
-/// Before a fork, until [`parted`].
+/// Before a fork, until [`parted`] or [`born`].
 pub fn parting() {
     FORKS.fetch_add(1, SeqCst);
     share_all();
 }
 
-/// After it, in both.
-pub fn parted(in_child: bool) {
-    if !in_child {
-        FORKS.fetch_sub(1, SeqCst);
-        return;
-    }
+/// After it.
+pub fn parted() {
+    FORKS.fetch_sub(1, SeqCst);
+}
+
+/// After it, in the child of a thread that was `alone`, or was not.
+///
+/// What other threads were at is never finished here, and a lock that one of them had
+/// is never given back. One is libc's, of the list of loaded code, which it does not make
+/// free in a child: to search code there could be to wait for ever.
+pub fn born(alone: bool) {
     FORKS.store(0, SeqCst);
     ATTENTION.store(0, SeqCst);
     thread::no_longer_borrowed();
     thread::no_longer_loading();
-    table::all().for_each(|(_, slot)| slot.bereave());
-    if !inode::bereave() {
+    if !alone {
+        table::all().for_each(|(_, slot)| slot.bereave());
+        inode::bereave();
         stand_aside();
     }
 }
@@ -200,7 +207,7 @@ pub fn lending() {
 pub fn returned() {
     thread::no_longer_borrowed();
     ATTENTION.fetch_sub(1, SeqCst);
-    parted(false);
+    parted();
 }
 
 /// Before code is loaded.

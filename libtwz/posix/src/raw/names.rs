@@ -272,9 +272,14 @@ fn forked(real: impl Fn() -> pid_t) -> pid_t {
     if super::thread::is_borrowed() {
         return real();
     }
+    let alone = super::thread::is_alone();
     sharing::parting();
     let child = real();
-    sharing::parted(child == 0);
+    if child == 0 {
+        sharing::born(alone)
+    } else {
+        sharing::parted()
+    }
     child
 }
 
@@ -285,7 +290,7 @@ fn begun<T>(real: impl Fn() -> T) -> T {
     }
     sharing::parting();
     let answer = real();
-    sharing::parted(false);
+    sharing::parted();
     answer
 }
 
