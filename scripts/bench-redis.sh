@@ -3,7 +3,8 @@
 # redis-benchmark against twzkvsd and against Debian's redis-server: the same machine,
 # the same minutes, in turns, each round beginning with the other one. Volatile servers
 # write to no disk. Durable ones answer when the file system below DIR has it:
-# redis-server with appendfsync=always, twzkvsd with --durable.
+# redis-server with appendfsync=always, twzkvsd with --durable. "set" is of keys that are
+# there already, "add" of new ones, which a durable twzkvsd takes longer for.
 #   bench-redis.sh [REQUESTS] [ROUNDS] [DIR]
 # Prints a table, medians with the lowest and the highest round, losses as they are, and
 # writes target/bench/redis.json in the form of the other benches: microseconds of one
@@ -11,6 +12,7 @@
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
+keys=1000
 requests=${1:-50000} rounds=${2:-5} base=${3:-${TMPDIR:-/tmp}}
 target=${CARGO_TARGET_DIR:-target}
 "${CARGO:-cargo}" build --quiet --release -p twzkvsd
@@ -40,8 +42,19 @@ start() {
 
 # measure SERVER TEST PIPELINE REQUESTS: requests a second.
 measure() {
-    redis-benchmark -s "$memory/$1" -t "$2" -n "$4" -r 100000 -P "$3" --csv 2>/dev/null |
-        awk -F '","|"' -v test="${2^^}" '$2 == test { print $3; found = 1 } END { exit !found }'
+    local command=("$2" "key:__rand_int__") keys=$keys
+    if [[ $2 == set ]]; then command+=(VXK); fi
+    # Of so many keys hardly one comes twice.
+    if [[ $2 == add ]]; then command=(set "new:__rand_int__" VXK) keys=1000000000; fi
+    redis-benchmark -s "$memory/$1" -n "$4" -r "$keys" -P "$3" --csv "${command[@]}" 2>/dev/null |
+        awk -F '","|"' 'NR == 2 { print $3; found = 1 } END { exit !found }'
+}
+
+# fill SERVER: has all keys be there.
+fill() {
+    local n
+    for ((n = 0; n < keys; n++)); do printf 'SET key:%012d VXK\n' "$n"; done |
+        redis-cli -s "$memory/$1" --pipe >/dev/null
 }
 
 for mode in volatile durable; do
@@ -54,6 +67,11 @@ for mode in volatile durable; do
         --unix "$memory/twz-$mode" "${twz[@]}" --port 0
     start "redis-$mode" redis-server --port 0 --save '' --dir "$place/data-$mode" \
         --unixsocket "$memory/redis-$mode" "${redis[@]}"
+done
+
+for mode in volatile durable; do
+    fill "twz-$mode"
+    fill "redis-$mode"
 done
 
 # case_of MODE TEST PIPELINE REQUESTS: one line a round, twzkvsd's and redis-server's.
@@ -70,12 +88,13 @@ case_of() {
 }
 
 {
-    for test in set get; do
+    for test in set add get; do
         for pipeline in 1 16; do
             case_of volatile "$test" "$pipeline" "$requests"
             # A SET is as slow as the disk; a GET touches none.
             few=$requests
-            if [[ $test == set ]]; then few=$((requests / 250 + 50)); fi
+            if [[ $test == set ]]; then few=$((requests / 5 + 50)); fi
+            if [[ $test == add ]]; then few=$((requests / 250 + 50)); fi
             case_of durable "$test" "$pipeline" "$few"
         done
     done

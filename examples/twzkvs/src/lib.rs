@@ -18,6 +18,8 @@
 //! returned survives the plug.
 #![forbid(unsafe_code)]
 
+mod batch;
+
 use twz::{
     Error, NewObject, Object, ObjectId, Persist, Ptr, Record, Records, Result, Rights, Space,
     collections::PtrMap,
@@ -166,10 +168,7 @@ impl<const W: usize> Writer<'_, W> {
     /// The first time, and where something is in the way.
     #[inline(never)]
     fn put_again(&mut self, key: &[u8], value: &[u8]) -> Result<()> {
-        let data = match self.data.take() {
-            Some(data) => data,
-            None => self.index.space().open_object(self.index.root().data.global()?.id)?,
-        };
+        let data = self.take_data()?;
         match self.set(&data, key, value) {
             Err(Error::ObjectFull { id, .. }) if id == data.id() && data.used() > 4096 => {
                 self.data = Some(self.renew(&data)?);
@@ -179,6 +178,14 @@ impl<const W: usize> Writer<'_, W> {
                 self.data = Some(data);
                 done
             }
+        }
+    }
+
+    /// The data object in use.
+    fn take_data(&mut self) -> Result<Object<Records>> {
+        match self.data.take() {
+            Some(data) => Ok(data),
+            None => self.index.space().open_object(self.index.root().data.global()?.id),
         }
     }
 

@@ -284,7 +284,8 @@ fn code_lines(text: &str) -> usize {
 /// The whole store, and no code about who may do what.
 #[test]
 fn it_is_short() {
-    let own = include_str!("../src/lib.rs");
+    let own = [include_str!("../src/lib.rs"), include_str!("../src/batch.rs")];
+    let lines: usize = own.map(code_lines).iter().sum();
     let posix =
         [include_str!("../../unixkvs/src/lib.rs"), include_str!("../../unixkvs/src/map.rs")];
     let container = [
@@ -293,12 +294,12 @@ fn it_is_short() {
         include_str!("../../../libtwz/src/collections/ptr_table.rs"),
         include_str!("../../../libtwz/src/record.rs"),
     ];
-    println!("lines of code: twzkvs {}", code_lines(own));
+    println!("lines of code: twzkvs {lines}");
     println!("lines of code: unixkvs {}", posix.map(code_lines).iter().sum::<usize>());
     println!(
         "lines of code: the containers that twzkvs uses {}",
         container.map(code_lines).iter().sum::<usize>()
     );
-    assert!(own.lines().count() <= 250, "{} lines", own.lines().count());
-    assert!(own.contains("#![forbid(unsafe_code)]"));
+    assert!(lines <= 250, "{lines} lines");
+    assert!(own[0].contains("#![forbid(unsafe_code)]"));
 }

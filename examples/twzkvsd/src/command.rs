@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! What each command does to the store. `resp.rs` takes requests apart and writes
-//! replies; `server.rs` says when what was written has to be visible to others.
+//! replies; `server.rs` says when a round is over, and what was written has to be durable.
+
+use std::collections::HashMap;
 
 use twz::{Durability, Error, Result};
 use twzkvs::{Kvs, Writer};
@@ -10,11 +12,17 @@ use crate::resp::{Reply, number};
 /// Keys of 16 bytes are the fast ones.
 pub type Store = Kvs<2>;
 
+/// Bytes of a value that does not wait for others.
+const LARGE: usize = 64 << 10;
+
 /// One round of requests: the writer's lock is taken with the first that writes,
 /// and given back at the end of the round.
 pub struct Round<'a> {
     store: &'a Store,
     writer: Option<Writer<'a, 2>>,
+    /// What [`Round::commit`] sets, where the disk is waited for once for all of it.
+    waiting: Option<HashMap<Vec<u8>, Vec<u8>>>,
+    failed: Option<String>,
 }
 
 /// Whether the connection goes on.
@@ -27,9 +35,9 @@ pub enum Then {
 const ARITY: &str = "ERR wrong number of arguments";
 
 impl<'a> Round<'a> {
-    /// Begins one.
-    pub fn new(store: &'a Store) -> Self {
-        Self { store, writer: None }
+    /// Begins one, in which what is set is set together or each by itself.
+    pub fn new(store: &'a Store, together: bool) -> Self {
+        Self { store, writer: None, waiting: together.then(HashMap::new), failed: None }
     }
 
     fn writer(&mut self) -> Result<&mut Writer<'a, 2>> {
@@ -37,6 +45,51 @@ impl<'a> Round<'a> {
             Some(writer) => Ok(writer),
             none => Ok(none.insert(self.store.write()?)),
         }
+    }
+
+    fn put(&mut self, key: &[u8], value: &[u8]) -> Result<()> {
+        // Who may not write is told so at once.
+        self.writer()?;
+        match &mut self.waiting {
+            Some(waiting) if value.len() <= LARGE => {
+                waiting.insert(key.to_vec(), value.to_vec());
+                Ok(())
+            }
+            _ => {
+                self.commit();
+                self.writer()?.put(key, value)
+            }
+        }
+    }
+
+    fn get(&self, key: &[u8]) -> Result<Option<&[u8]>> {
+        match self.waiting.as_ref().and_then(|waiting| waiting.get(key)) {
+            Some(value) => Ok(Some(value)),
+            None => self.store.get(key),
+        }
+    }
+
+    fn contains(&self, key: &[u8]) -> Result<bool> {
+        let waits = self.waiting.as_ref().is_some_and(|waiting| waiting.contains_key(key));
+        Ok(waits || self.store.contains(key)?)
+    }
+
+    /// Makes durable all that waits for it. Only then its replies may be sent; if it
+    /// fails, [`Round::failed`] is to be sent for each.
+    pub fn commit(&mut self) {
+        let waiting = match &mut self.waiting {
+            Some(waiting) if !waiting.is_empty() => std::mem::take(waiting),
+            _ => return,
+        };
+        let pairs: Vec<_> = waiting.iter().map(|(key, value)| (&key[..], &value[..])).collect();
+        if let Err(error) = self.writer().and_then(|writer| writer.put_all(&pairs)) {
+            self.failed = Some(text(&error));
+        }
+    }
+
+    /// Why what was set in this round may not be.
+    pub fn failed(&self) -> Option<&str> {
+        self.failed.as_deref()
     }
 
     /// Does what a request asks. Every request has exactly one reply.
@@ -47,25 +100,23 @@ impl<'a> Round<'a> {
             reply.simple("OK");
             return Then::Close;
         }
-        let start = reply.0.len();
+        let start = reply.bytes.len();
         if let Err(error) = self.data(&name, args, reply) {
-            reply.0.truncate(start);
-            let kind = match error {
-                Error::Denied { .. } => "NOPERM",
-                Error::NoObject(_) => "MISSING",
-                _ => "ERR",
-            };
-            reply.error(&format!("{kind} {error}"));
+            reply.bytes.truncate(start);
+            reply.error(&text(&error));
         }
         Then::Go
     }
 
     fn data(&mut self, name: &[u8], args: &[&[u8]], reply: &mut Reply) -> Result<()> {
+        if matches!(name, b"DEL" | b"UNLINK" | b"SCAN" | b"DBSIZE" | b"INFO") {
+            self.commit();
+        }
         match (name, args) {
-            (b"GET", [key]) => reply.bulk(self.store.get(key)?),
+            (b"GET", [key]) => reply.bulk(self.get(key)?),
             (b"SET", [key, value]) => {
-                self.writer()?.put(key, value)?;
-                reply.simple("OK");
+                self.put(key, value)?;
+                reply.promise();
             }
             (b"SET", [_, _, ..]) => reply.error("ERR syntax error: SET takes no options here"),
             (b"DEL" | b"UNLINK", [_, ..]) => {
@@ -78,23 +129,23 @@ impl<'a> Round<'a> {
             (b"EXISTS", [_, ..]) => {
                 let mut there = 0;
                 for key in args {
-                    there += self.store.contains(key)? as u64;
+                    there += self.contains(key)? as u64;
                 }
                 reply.number(there);
             }
             (b"MGET", [_, ..]) => {
                 reply.array(args.len());
                 for key in args {
-                    reply.bulk(self.store.get(key)?);
+                    reply.bulk(self.get(key)?);
                 }
             }
             (b"MSET", [_, _, ..]) if args.len().is_multiple_of(2) => {
                 for pair in args.chunks_exact(2) {
-                    self.writer()?.put(pair[0], pair[1])?;
+                    self.put(pair[0], pair[1])?;
                 }
-                reply.simple("OK");
+                reply.promise();
             }
-            (b"STRLEN", [key]) => reply.number(self.store.get(key)?.map_or(0, <[u8]>::len) as u64),
+            (b"STRLEN", [key]) => reply.number(self.get(key)?.map_or(0, <[u8]>::len) as u64),
             (b"SCAN", [cursor, options @ ..]) => return self.scan(cursor, options, reply),
             _ => self.about(name, args, reply),
         }
@@ -179,6 +230,16 @@ impl<'a> Round<'a> {
             self.store.len(),
         )
     }
+}
+
+/// An error as clients see it.
+fn text(error: &Error) -> String {
+    let kind = match error {
+        Error::Denied { .. } => "NOPERM",
+        Error::NoObject(_) => "MISSING",
+        _ => "ERR",
+    };
+    format!("{kind} {error}")
 }
 
 /// Whether a key is one of those that a pattern of `*` and `?` stands for.

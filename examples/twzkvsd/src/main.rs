@@ -57,6 +57,8 @@ fn run(args: &Args) -> Result<(), Box<dyn std::error::Error>> {
         Some(pool) => Space::open(pool)?,
         None => Space::open_default()?,
     };
+    // Where that costs no system call, each change is durable by itself.
+    let together = args.durable && space.durability() == Durability::Process;
     let durability = if args.durable { Durability::Power } else { Durability::Process };
     space.set_durability(durability);
     let store = match space.resolve(&args.name) {
@@ -86,5 +88,5 @@ fn run(args: &Args) -> Result<(), Box<dyn std::error::Error>> {
         println!("listening on {}", path.display());
         listeners.unix = Some(unix);
     }
-    Ok(server::serve(&listeners, &store)?)
+    Ok(server::serve(&listeners, &store, together)?)
 }

@@ -72,9 +72,39 @@ pub fn number(digits: &[u8], most: usize) -> Option<usize> {
 
 /// Replies that have not been sent yet.
 #[derive(Default)]
-pub struct Reply(pub Vec<u8>);
+pub struct Reply {
+    pub bytes: Vec<u8>,
+    /// Where those begin that are true only when what they answer is durable.
+    promised: Vec<usize>,
+}
 
 impl Reply {
+    /// The word `OK`, to be kept or taken back by [`Reply::settle`].
+    pub fn promise(&mut self) {
+        self.promised.push(self.bytes.len());
+        self.simple("OK");
+    }
+
+    /// Has what was promised be true, or has this error in its place.
+    pub fn settle(&mut self, failed: Option<&str>) {
+        let promised = std::mem::take(&mut self.promised);
+        let Some(why) = failed.filter(|_| !promised.is_empty()) else { return };
+        let all = std::mem::take(&mut self.bytes);
+        let mut from = 0;
+        for at in promised {
+            self.bytes.extend_from_slice(&all[from..at]);
+            self.error(why);
+            from = at + b"+OK\r\n".len();
+        }
+        self.bytes.extend_from_slice(&all[from..]);
+    }
+
+    /// Forgets all of them.
+    pub fn clear(&mut self) {
+        self.bytes.clear();
+        self.promised.clear();
+    }
+
     /// A word of the protocol, such as `OK`.
     pub fn simple(&mut self, text: &str) {
         self.head(b'+', text.as_bytes());
@@ -95,8 +125,8 @@ impl Reply {
     pub fn bulk(&mut self, bytes: Option<&[u8]>) {
         let Some(bytes) = bytes else { return self.head(b'$', b"-1") };
         self.head(b'$', bytes.len().to_string().as_bytes());
-        self.0.extend_from_slice(bytes);
-        self.0.extend_from_slice(b"\r\n");
+        self.bytes.extend_from_slice(bytes);
+        self.bytes.extend_from_slice(b"\r\n");
     }
 
     /// The beginning of so many replies that are one.
@@ -105,9 +135,9 @@ impl Reply {
     }
 
     fn head(&mut self, kind: u8, text: &[u8]) {
-        self.0.push(kind);
-        self.0.extend_from_slice(text);
-        self.0.extend_from_slice(b"\r\n");
+        self.bytes.push(kind);
+        self.bytes.extend_from_slice(text);
+        self.bytes.extend_from_slice(b"\r\n");
     }
 }
 
@@ -128,6 +158,23 @@ mod tests {
         assert_eq!(typed, Ok(Parsed::Request(vec![&b"get"[..], b"k"], 10)));
         assert_eq!(parse(b"\r\n"), Ok(Parsed::Request(vec![], 2)));
         assert_eq!(parse(b"*0\r\n"), Ok(Parsed::Request(vec![], 4)));
+    }
+
+    #[test]
+    fn what_could_not_be_kept_is_taken_back() {
+        let mut reply = Reply::default();
+        reply.promise();
+        reply.settle(None);
+        // What is settled stays.
+        reply.settle(Some("ERR late"));
+        assert_eq!(reply.bytes, b"+OK\r\n");
+        reply.clear();
+        reply.promise();
+        reply.number(1);
+        reply.promise();
+        reply.simple("OK");
+        reply.settle(Some("ERR full"));
+        assert_eq!(reply.bytes, b"-ERR full\r\n:1\r\n-ERR full\r\n+OK\r\n");
     }
 
     #[test]

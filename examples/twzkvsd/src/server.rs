@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! Connections, over TCP and a Unix socket, served by one thread: it polls, reads
-//! what is there, runs all complete requests as one [`Round`], and answers. What a
-//! durable store has answered is durable: the store says so before it returns.
+//! what is there, runs all complete requests as one [`Round`], and answers when that is
+//! over: nobody is told of anything before it is as durable as it is to be.
 
 use std::{
     io::{self, ErrorKind, Read, Write},
@@ -37,11 +37,14 @@ struct Connection {
     need: usize,
     reply: Reply,
     sent: usize,
+    /// There may be requests left, for which there was no room to answer.
+    more: bool,
     closing: bool,
 }
 
-/// Serves until something is wrong with the listeners themselves.
-pub fn serve(listeners: &Listeners, store: &Store) -> io::Result<()> {
+/// Serves until something is wrong with the listeners themselves. What a round sets is
+/// set together or each by itself.
+pub fn serve(listeners: &Listeners, store: &Store, together: bool) -> io::Result<()> {
     if let Some(tcp) = &listeners.tcp {
         tcp.set_nonblocking(true)?;
     }
@@ -56,17 +59,23 @@ pub fn serve(listeners: &Listeners, store: &Store) -> io::Result<()> {
         fds.extend(listeners.unix.iter().map(|l| PollFd::new(l.as_fd(), PollFlags::POLLIN)));
         let first = fds.len();
         fds.extend(connections.iter().map(|c| PollFd::new(c.stream.as_fd(), c.interest())));
-        match poll(&mut fds, PollTimeout::NONE) {
+        let at_once = connections.iter().any(Connection::goes_on);
+        match poll(&mut fds, if at_once { PollTimeout::ZERO } else { PollTimeout::NONE }) {
             Err(nix::errno::Errno::EINTR) => continue,
             other => other?,
         };
         let ready: Vec<bool> = fds.iter().map(|fd| fd.any().unwrap_or(true)).collect();
         drop(fds);
-        let mut round = Round::new(store);
         let (listening, talking) = ready.split_at(first);
-        for (connection, _) in connections.iter_mut().zip(talking).filter(|(_, ready)| **ready) {
-            connection.serve(&mut round, &mut buffer);
-        }
+        let mut served: Vec<&mut Connection> = connections
+            .iter_mut()
+            .zip(talking)
+            .filter_map(|(one, ready)| (*ready || one.goes_on()).then_some(one))
+            .collect();
+        let mut round = Round::new(store, together);
+        served.iter_mut().for_each(|connection| connection.serve(&mut round, &mut buffer));
+        round.commit();
+        served.iter_mut().for_each(|connection| connection.answer(round.failed()));
         drop(round);
         connections.retain(|connection| !connection.is_over());
         if listening.contains(&true) {
@@ -92,23 +101,36 @@ fn accept(listeners: &Listeners, connections: &mut Vec<Connection>) {
 impl Connection {
     fn new(stream: Box<dyn Stream>) -> Self {
         let (asked, reply) = (Vec::new(), Reply::default());
-        Self { stream, asked, need: 1, reply, sent: 0, closing: false }
+        Self { stream, asked, need: 1, reply, sent: 0, more: false, closing: false }
+    }
+
+    fn is_idle(&self) -> bool {
+        self.sent == self.reply.bytes.len()
+    }
+
+    /// Whether it need not be waited for.
+    fn goes_on(&self) -> bool {
+        self.more && self.is_idle() && !self.closing
     }
 
     fn is_over(&self) -> bool {
-        self.closing && self.sent == self.reply.0.len()
+        self.closing && self.is_idle()
     }
 
     fn interest(&self) -> PollFlags {
-        match self.sent == self.reply.0.len() {
+        match self.is_idle() {
             true => PollFlags::POLLIN,
             // Who does not read is not read from.
             false => PollFlags::POLLOUT,
         }
     }
 
+    /// Takes what is asked, and runs it. What was asked while the client did not read
+    /// waits for that.
     fn serve(&mut self, round: &mut Round<'_>, buffer: &mut [u8]) {
-        if self.sent == self.reply.0.len() && !self.closing {
+        if !self.is_idle() {
+            self.send();
+        } else if !self.more && !self.closing {
             match self.stream.read(buffer) {
                 Ok(0) => return self.abandon(),
                 Ok(len) => self.asked.extend_from_slice(&buffer[..len]),
@@ -116,19 +138,24 @@ impl Connection {
                 Err(_) => return self.abandon(),
             }
         }
-        // What was asked while the client did not read waits for that.
-        loop {
-            self.send();
-            if self.sent != self.reply.0.len() || self.closing || !self.run(round) {
-                return;
-            }
+        if self.is_idle() && !self.closing {
+            self.run(round);
         }
     }
 
-    /// Runs requests that are complete; whether there is anything to send then.
-    fn run(&mut self, round: &mut Round<'_>) -> bool {
+    /// Answers what was asked, now that the round is over.
+    fn answer(&mut self, failed: Option<&str>) {
+        self.reply.settle(failed);
+        self.send();
+    }
+
+    /// Runs requests that are complete.
+    fn run(&mut self, round: &mut Round<'_>) {
         let mut done = 0;
-        while self.asked.len() - done >= self.need && self.reply.0.len() < UNREAD && !self.closing {
+        while self.asked.len() - done >= self.need
+            && self.reply.bytes.len() < UNREAD
+            && !self.closing
+        {
             match parse(&self.asked[done..]) {
                 Ok(Parsed::Request(words, len)) => {
                     self.closing = round.run(&words, &mut self.reply) == Then::Close;
@@ -143,25 +170,25 @@ impl Connection {
             }
         }
         self.asked.drain(..done);
-        !self.reply.0.is_empty()
+        self.more = self.reply.bytes.len() >= UNREAD;
     }
 
     fn send(&mut self) {
-        while self.sent < self.reply.0.len() {
-            match self.stream.write(&self.reply.0[self.sent..]) {
+        while self.sent < self.reply.bytes.len() {
+            match self.stream.write(&self.reply.bytes[self.sent..]) {
                 Ok(0) => return self.abandon(),
                 Ok(len) => self.sent += len,
                 Err(error) if is_passing(&error) => return,
                 Err(_) => return self.abandon(),
             }
         }
-        self.reply.0.clear();
+        self.reply.clear();
         self.sent = 0;
     }
 
     fn abandon(&mut self) {
         self.closing = true;
-        self.reply.0.clear();
+        self.reply.clear();
         self.sent = 0;
     }
 }

@@ -9,7 +9,7 @@ use std::{
     io::{BufRead, BufReader, Read, Write},
     net::TcpStream,
     os::unix::net::UnixStream,
-    path::PathBuf,
+    path::{Path, PathBuf},
     process::{Child, Command, Stdio},
     time::Duration,
 };
@@ -205,6 +205,108 @@ fn what_a_durable_server_answered_is_there_after_a_kill() {
             put += 1;
         }
     }
+}
+
+/// Sets `key` to rising numbers, four at a time; the last one that was answered.
+fn set_until_it_ends(mut stream: BufReader<TcpStream>, key: usize) -> u64 {
+    let mut set = 0;
+    loop {
+        let asked: String = (1..=4).map(|n| format!("SET key-{key} {}\r\n", set + n)).collect();
+        if stream.get_mut().write_all(asked.as_bytes()).is_err() {
+            return set;
+        }
+        for _ in 0..4 {
+            let mut answer = String::new();
+            match stream.read_line(&mut answer) {
+                Ok(5) => assert_eq!(answer, "+OK\r\n"),
+                _ => return set,
+            }
+            set += 1;
+        }
+    }
+}
+
+#[test]
+fn what_many_were_answered_at_once_is_there_after_a_kill() {
+    let pool = pool::TempPool::new();
+    for round in 0..3 {
+        let server = Server::start(&pool, &["--durable"]);
+        // Some keys are new, and some are there.
+        let keys = round * 3..round * 3 + 6;
+        let clients: Vec<_> = keys
+            .map(|key| {
+                let stream = BufReader::new(server.tcp());
+                (key, std::thread::spawn(move || set_until_it_ends(stream, key)))
+            })
+            .collect();
+        std::thread::sleep(Duration::from_millis(400));
+        drop(server);
+        let server = Server::start(&pool, &["--durable"]);
+        for (key, client) in clients {
+            let set = client.join().unwrap();
+            let there = server.ask(format!("GET key-{key}\r\n").as_bytes());
+            let there: u64 = there.lines().nth(1).map_or(0, |number| number.parse().unwrap());
+            // Of those that were asked last, any may be there.
+            assert!((set..=set + 4).contains(&there), "key-{key}: {set} answered, {there} there");
+            server.ask(format!("SET key-{key} 0\r\n").as_bytes());
+        }
+    }
+}
+
+/// What the server asks of the system while these bytes are answered.
+fn system_calls(server: &Server, bytes: &[u8]) -> Vec<String> {
+    let trace = server.socket.with_extension("trace");
+    let mut strace = Command::new("strace")
+        .args(["-f", "-qq", "-e", "trace=msync,fsync,sendto", "-p"])
+        .arg(server.process.id().to_string())
+        .arg("-o")
+        .arg(&trace)
+        .spawn()
+        .unwrap();
+    // It is there when it has seen something.
+    let calls = || std::fs::read_to_string(&trace).unwrap_or_default();
+    while calls().is_empty() {
+        assert!(strace.try_wait().unwrap().is_none(), "strace ended");
+        server.ask(b"PING\r\n");
+    }
+    server.ask(b"PING before\r\n");
+    server.ask(bytes);
+    server.ask(b"PING after\r\n");
+    while !calls().contains("after") {
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    // SIGINT detaches.
+    let stopped = Command::new("kill").args(["-INT", &strace.id().to_string()]).status().unwrap();
+    assert!(stopped.success());
+    strace.wait().unwrap();
+    let own = |line: &&str| !line.contains("before") && !line.contains("after");
+    let all = calls();
+    let from = all.find("before").unwrap();
+    all[from..all.rfind("after").unwrap()].lines().skip(1).filter(own).map(String::from).collect()
+}
+
+#[test]
+fn nothing_is_answered_before_it_is_synced_and_all_of_it_is_synced_once() {
+    let test = "nothing_is_answered_before_it_is_synced_and_all_of_it_is_synced_once";
+    let traces = Command::new("strace").args(["-qq", "-o", "/dev/null", "true"]).status();
+    if !traces.is_ok_and(|status| status.success()) {
+        return pool::skip(test, "strace cannot trace here");
+    }
+    let pool = pool::TempPool::within(Path::new(env!("CARGO_TARGET_TMPDIR")));
+    let kind = Command::new("stat").args(["-f", "-c", "%T"]).arg(pool.dir()).output().unwrap();
+    if kind.stdout.starts_with(b"tmpfs") || pool::on_kernel() {
+        return pool::skip(test, "the pool is not on a page cache: there is nothing to sync");
+    }
+    let server = Server::start(&pool, &["--durable"]);
+    let set: String = (0..30).map(|n| format!("SET key-{n} value\r\n")).collect();
+    let answer = "+OK\r\n".repeat(30);
+    assert_eq!(server.ask(set.as_bytes()), answer);
+    let calls = system_calls(&server, (set.clone() + "GET key-7\r\n").as_bytes());
+    let sent = calls.iter().position(|call| call.contains("sendto")).unwrap();
+    let syncs = |calls: &[String]| calls.iter().filter(|call| call.contains("sync(")).count();
+    assert!(calls[sent].contains("+OK"), "{calls:?}");
+    // Values, and then pointers.
+    assert_eq!((syncs(&calls[..sent]), syncs(&calls[sent..])), (2, 0), "{calls:?}");
 }
 
 /// Whether Debian's package redis-tools is there; where it is not, the test is
