@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! `twz run` without a context: where it finds the library, what it keeps, what it counts.
+//! `twz run` without a context: where it finds the library, what it keeps, what it counts,
+//! and what the README says of it.
 
 use std::{
     fs,
@@ -106,4 +107,25 @@ fn what_was_copied_is_counted() {
     assert_eq!(output.status.code(), Some(128 + 9));
     let run = ["run", "--stats", "--", "sh", "-c", "exit 7"];
     assert_eq!(installed.twz(&run).output().unwrap().status.code(), Some(7));
+}
+
+#[test]
+fn what_the_readme_says_of_programs_works_as_typed() {
+    let readme = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../README.md");
+    let readme = fs::read_to_string(readme).unwrap();
+    let typed = readme.split("```bash\n").nth(1).and_then(|rest| rest.split("\n```").next());
+    // The one line that says where the build put things.
+    let (first, rest) = typed.unwrap().split_once('\n').unwrap();
+    assert!(first.starts_with("export PATH="), "{first}");
+    let installed = Installed::new(Some("bin/libtwz_posix.so"));
+    let mut bash = Command::new("bash");
+    bash.arg("-c").arg(format!("set -euo pipefail; PATH=$BINARIES:$PATH\n{rest}"));
+    bash.env("BINARIES", installed.path("bin")).env("TMPDIR", installed.home.path());
+    let output = bash.env_remove("LD_PRELOAD").output().unwrap();
+    assert!(output.status.success(), "{output:?}");
+    let (said, counted) = texts(&output);
+    assert!(said.contains("/numbers ") && said.contains("/both.tar "), "{said}");
+    assert!(said.contains("(1288895 bytes)"), "{said}");
+    let reads = counted.split("by memory").nth(1).and_then(|rest| rest.split_whitespace().next());
+    assert!(reads.unwrap().parse::<u64>().unwrap() > 100, "{counted}");
 }
