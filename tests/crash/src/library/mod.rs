@@ -7,7 +7,8 @@
 //! files, and a new space opens the objects, as after a restart of the machine;
 //! whatever the library does then to a transaction that was cut, it does. What
 //! the objects show must be what they showed before the transaction, or after
-//! it; after it, once it returned; and now and then the whole pool is checked.
+//! it; after it, once it returned. Now and then the whole pool is checked, or a
+//! transaction follows and the power is cut again.
 //! Some of these recoveries are recorded and cut in turn, and some of those; each
 //! goes on with a transaction, so that what a recovery left undone would be missed.
 //! Two processes are two spaces of this one: each has its own log.
@@ -47,6 +48,8 @@ use crate::{
 const RECOVERIES: [u64; 2] = [3, 1];
 /// One image in so many has the whole pool checked.
 const CHECKED: u64 = 8;
+/// One image in so many is gone on with, and the power cut again.
+const GONE_ON: u64 = 3;
 
 /// A boot that no other is.
 fn next_boot() {
@@ -257,6 +260,34 @@ impl Recorded {
         Ok(found)
     }
 
+    /// A transaction after the first recovery of an image, and then a cut at which nothing
+    /// of it is in place: the log alone has to give it back. So what a recovery left wrong
+    /// in a log, or in what an object says of it, comes to light; the next recovery would
+    /// go on from another generation of the log.
+    fn go_on(&self, image: &Image) -> Result<(), String> {
+        let say = |e: twz::Error| e.to_string();
+        self.write(image).map_err(|e| e.to_string())?;
+        next_boot();
+        let pair = self.pool.open().map_err(say)?;
+        view(&pair)?;
+        let before = files_now(&self.pool.path);
+        cases::set_both(&pair).map_err(say)?;
+        let after = view(&pair)?;
+        drop(pair);
+        let names = self.pool.ids.map(|id| format!("{:032x}", id.as_u128()));
+        let is_data = |(path, _): &(PathBuf, _)| names.iter().any(|name| path.ends_with(name));
+        let data: Files = before.into_iter().filter(is_data).collect();
+        if data.len() != names.len() {
+            return Err("the objects' files are not found".to_owned());
+        }
+        write_files(&data).map_err(|e| e.to_string())?;
+        next_boot();
+        match view(&self.pool.open().map_err(say)?)? == after {
+            true => Ok(()),
+            false => Err("a transaction after the recovery is not there".to_owned()),
+        }
+    }
+
     /// What of the case it is.
     fn place(&self) -> &'static str {
         ["the run", "its recovery", "the recovery of its recovery"][self.depth.min(2)]
@@ -311,6 +342,7 @@ impl Subject for Recorded {
             if *first.get_or_insert_with(|| seen.clone()) != seen {
                 return Err(Broken::new("recovers once", format!("{first:?}, then {seen:?}")));
             }
+            shown::counts(&pair).map_err(|what| Broken::new("counts right", what))?;
         }
         let seen = first.unwrap_or_default();
         let mask = (0..).zip(&self.states).map(|(i, state)| ((*state == seen) as u64) << i).sum();
@@ -320,6 +352,9 @@ impl Subject for Recorded {
         }
         if self.looked % CHECKED == 1 {
             self.check()?;
+        }
+        if self.looked % GONE_ON == 1 {
+            self.go_on(image).map_err(|what| Broken::new("goes on", what))?;
         }
         Ok(mask)
     }

@@ -4,7 +4,7 @@
 
 use twz::{Field, collections::PtrMap};
 
-use super::cases::{Leaf, Pair};
+use super::cases::{Leaf, Pair, WIDE};
 
 /// Bits of an address that say where in an object it lies.
 const SLOT_BITS: u32 = 30;
@@ -22,24 +22,48 @@ fn is_given_out(p: &Pair, leaf: &Leaf) -> twz::Result<bool> {
     }
 }
 
-/// The keys, and what their leaves hold.
-fn leaves(map: &PtrMap<Leaf, 1>) -> twz::Result<Vec<u64>> {
+/// The keys, and what their leaves hold; what is half there is an error.
+fn leaves(map: &PtrMap<Leaf, WIDE>) -> Result<Vec<[u64; 3]>, String> {
+    let say = |e: twz::Error| e.to_string();
     let both = |leaf: &Leaf| [leaf.value.get(), !leaf.inverse.get()];
     let (mut from, mut seen) = (0, Vec::new());
     loop {
-        let (next, found) = map.walk(from, |leaf| leaf.lea().map(both))?;
+        let (next, found) = map.walk(from, |leaf| leaf.lea().map(both)).map_err(say)?;
         for (key, leaf) in found {
-            seen.push((key, leaf?));
+            let (words, _) = key.as_chunks();
+            let first = words.first().copied().unwrap_or_default();
+            if words.iter().any(|word| *word != first) {
+                return Err("a key is half there".to_owned());
+            }
+            let [value, inverse] = leaf.map_err(say)?;
+            match map.get(&key).map_err(say)? {
+                Some(found) if both(found) == [value, inverse] => {}
+                _ => return Err(format!("key {key:?} is there and not found")),
+            }
+            seen.push([u64::from_le_bytes(first), value, inverse]);
         }
         if next == 0 {
             seen.sort();
-            let words = |(key, leaf): (Vec<u8>, [u64; 2])| {
-                [u64::from_le_bytes(key.try_into().unwrap_or_default()), leaf[0], leaf[1]]
-            };
-            return Ok(seen.into_iter().flat_map(words).collect());
+            return Ok(seen);
         }
         from = next;
     }
+}
+
+/// Whether the map of pointers is as it says once somebody is going to change it,
+/// who counts anew if nobody vouches for the counts.
+pub fn counts(p: &Pair) -> Result<(), String> {
+    let say = |e: twz::Error| e.to_string();
+    let map = &p.a.root().leaves;
+    let there = leaves(map)?.len() as u64;
+    if there != 0 {
+        let writer = p.a.lock().map_err(say)?;
+        map.reserve(&writer, 0).map_err(say)?;
+        if map.len() != there {
+            return Err(format!("the map of pointers has {there} keys and counts {}", map.len()));
+        }
+    }
+    Ok(())
 }
 
 /// What the objects show; what is half there is an error.
@@ -79,7 +103,7 @@ pub fn view(p: &Pair) -> Result<Vec<u64>, String> {
                 seen.extend([key, value]);
             }
         }
-        seen.extend(leaves(&root.leaves).map_err(say)?);
+        seen.extend(leaves(&root.leaves)?.as_flattened());
         seen.extend(root.list.to_vec().map_err(say)?);
         seen.extend(root.text.get().map_err(say)?.bytes().map(u64::from));
     }
