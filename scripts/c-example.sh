@@ -22,5 +22,7 @@ for source in "${sources[@]}"; do
     # shellcheck disable=SC2046 # pkg-config's answer is a list of words
     gcc -std=c11 -Wall -Wextra -Werror -o "$prefix/example" "$source" \
         $(pkg-config --cflags --libs twz) $(grep -qs twz_posix.h "$source" && echo -ltwz_posix)
-    TWZ_POOL=$(mktemp -d -p "$prefix")/pool "$prefix/example"
+    # What it makes beside its pool goes there, too.
+    work=$(mktemp -d -p "$prefix")
+    (cd "$work" && TWZ_POOL=$work/pool "$prefix/example")
 done
