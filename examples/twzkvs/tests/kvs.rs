@@ -301,5 +301,6 @@ fn it_is_short() {
         container.map(code_lines).iter().sum::<usize>()
     );
     assert!(lines <= 250, "{lines} lines");
+    assert!(own[0].lines().count() <= 250, "{} lines", own[0].lines().count());
     assert!(own[0].contains("#![forbid(unsafe_code)]"));
 }

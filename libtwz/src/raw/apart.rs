@@ -103,11 +103,11 @@ fn child(core: &Core, page: &Shared, address: usize, calls_from: &[Range<usize>]
         page.get().what.store(SEAL_FAILED, Ordering::Release);
         end();
     }
+    #[cfg(target_arch = "x86_64")]
     // SAFETY: what is there is no code of Rust's and may do anything, to this process:
     // a copy of its parent's memory, which nobody looks at afterwards, since this does
     // not return. What it shares with others are objects, pages as atomics above, and
     // descriptors, as any program has that this one might run.
-    #[cfg(target_arch = "x86_64")]
     unsafe {
         std::arch::asm!(
             "and rsp, -16",
