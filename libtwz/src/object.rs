@@ -187,7 +187,7 @@ impl<T> Object<T> {
     #[cfg_attr(feature = "crash-hooks", track_caller)]
     pub fn sync(&self) -> Result<()> {
         // A replay after a power cut must not take back what is durable now.
-        self.space.core().forget_log(self.slot)?;
+        self.space.core().forget_log_for_now(self.slot)?;
         self.space.core().sync_object(self.id)
     }
 

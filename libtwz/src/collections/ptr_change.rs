@@ -94,7 +94,8 @@ impl<'a, O, T: Persist, const W: usize> Change<'a, O, T, W> {
                 // The factors odd and large; the first one last.
                 word.store(u64::from_le_bytes(sys::random()?) | 1 | 1 << 63, Relaxed);
             }
-            return self.flush(map);
+            // The first key has them made durable before it is there.
+            return Ok(());
         }
         let mut len = 0;
         for kind in 0..2 {
@@ -103,6 +104,11 @@ impl<'a, O, T: Persist, const W: usize> Change<'a, O, T, W> {
             len += live;
         }
         map.len.store(len, Relaxed);
+        if self.durable {
+            // After a power cut nobody vouches for the old ones.
+            self.flush(map)?;
+            self.object.space().fence();
+        }
         map.busy.store(0, Relaxed);
         Ok(())
     }

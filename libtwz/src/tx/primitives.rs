@@ -2,7 +2,7 @@
 //! Flush, fence and persist, for programs that order their stores themselves.
 //! `DURABILITY.md` says what each guarantees on which medium.
 
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use twz_abi::{DATA_START, ObjectId, log::place_of};
 
@@ -62,11 +62,20 @@ impl Core {
     /// a replay after a power cut must not take that back. It does not before the
     /// caller's fence, for what it may find taken back was not promised before that.
     pub(crate) fn forget_log(&self, slot: u32) -> Result<()> {
-        let [_, _, _, place] = self.lock_words(slot)? else { return Ok(()) };
+        match self.forget_log_for_now(slot)? {
+            Some(place) => self.method().flush((&raw const *place) as usize, 8),
+            None => Ok(()),
+        }
+    }
+
+    /// The same for who goes on to make all of the object durable. The word that was
+    /// changed, if it was.
+    pub(crate) fn forget_log_for_now(&self, slot: u32) -> Result<Option<&AtomicU64>> {
+        let [_, _, _, place] = self.lock_words(slot)? else { return Ok(None) };
         // Who may not store to it has nothing to make durable.
         let nothing = place.load(Ordering::Acquire) == 0 || !self.durable();
         if nothing || !self.own(slot)?.writable() {
-            return Ok(());
+            return Ok(None);
         }
         let me = self.me()?;
         if !self.has_lock(slot, me)? {
@@ -79,17 +88,17 @@ impl Core {
         let within = session_if_active(self).is_some_and(|session| {
             session.try_borrow().is_ok_and(|open| open.number_of(self, slot).is_some())
         });
-        if within { Ok(()) } else { self.forget_locked(slot) }
+        if within { Ok(None) } else { self.forget_locked(slot) }
     }
 
-    fn forget_locked(&self, slot: u32) -> Result<()> {
-        let [_, lo, hi, place] = self.lock_words(slot)? else { return Ok(()) };
+    fn forget_locked(&self, slot: u32) -> Result<Option<&AtomicU64>> {
+        let [_, lo, hi, place] = self.lock_words(slot)? else { return Ok(None) };
         let log = ObjectId { lo: lo.load(Ordering::Acquire), hi: hi.load(Ordering::Acquire) };
         if let Some(found) = place_of(log, place.load(Ordering::Acquire)) {
             self.leave_log(slot, log, found)?;
         }
         place.store(0, Ordering::Release);
-        self.method().flush((&raw const *place) as usize, 8)
+        Ok(Some(place))
     }
 
     /// Makes everything done to an object durable, how far it reaches included.

@@ -445,6 +445,9 @@ fn library_part(arguments: &Arguments, score: &mut Score) {
     }
     let caught = mutants.iter().filter(|mutant| mutant.caught.is_some()).count();
     println!("library: {caught} of {} deleted flushes and fences caught", mutants.len());
+    if arguments.case.is_none() {
+        score.count("library::every_flush_and_fence_is_needed", caught == mutants.len());
+    }
     let mutants: Vec<_> = mutants.iter().map(library::mutants::Mutant::json).collect();
     score.report.insert("library".to_owned(), json!({ "cases": cases, "mutants": mutants }));
 }

@@ -28,10 +28,14 @@ pub struct Root {
     /// Of whatever leaf. A slot is longer than a line: a key and its pointer are not
     /// durable together by chance.
     pub(super) leaves: PtrMap<Leaf, WIDE>,
+    /// A table that is so small that a record has all of it, as it was at first.
+    pub(super) few: PtrMap<Leaf, 1>,
 }
 
 /// Words of a key of `leaves`.
 pub const WIDE: usize = 8;
+/// The word of a map that counts its keys.
+const LEN: usize = 4;
 /// The word of a map that says whether the counts in those before it are right.
 const BUSY: usize = 5;
 // It begins a line, so that the counts are not durable because it is.
@@ -101,6 +105,7 @@ pub fn root(n: u64) -> Root {
         list: List::default(),
         text: Text::default(),
         leaves: PtrMap::new(),
+        few: PtrMap::new(),
     }
 }
 
@@ -228,6 +233,28 @@ fn alloc_across(p: &Pair) -> twz::Result<()> {
     })
 }
 
+fn alloc_in_b(p: &Pair) -> twz::Result<()> {
+    p.space.transaction(|tx| {
+        let leaf = tx.alloc(&p.b, leaf(45))?;
+        tx.store(&p.b.root().next, leaf)
+    })
+}
+
+/// And names the log of the other process.
+fn b_has_room(p: &Pair) -> twz::Result<()> {
+    take_turns(p)?;
+    alloc_in_b(p.other()?)
+}
+
+/// The heap of one has room, and that of the other has to grow meanwhile.
+fn alloc_in_both(p: &Pair) -> twz::Result<()> {
+    p.space.transaction(|tx| {
+        let [in_b, in_a] = [tx.alloc(&p.b, leaf(46))?, tx.alloc(&p.a, leaf(47))?];
+        tx.store(&p.b.root().next, in_b)?;
+        tx.store(&p.a.root().next, in_a)
+    })
+}
+
 fn free(p: &Pair) -> twz::Result<()> {
     p.space.transaction(|tx| {
         if let Some(leaf) = tx.follow(&p.a.root().next)? {
@@ -315,6 +342,22 @@ fn leaves_insert(p: &Pair, key: u64) -> twz::Result<()> {
 
 fn leaves_insert_odd(p: &Pair, key: u64) -> twz::Result<()> {
     leaves_insert_key(p, key, WIDE + 1)
+}
+
+/// Somebody was killed between a key and its count.
+fn leaves_miscounted(p: &Pair) -> twz::Result<()> {
+    (0..5).try_for_each(|n| leaves_insert(p, n))?;
+    let word = |at: usize| (std::mem::offset_of!(Root, leaves) + at * 8) as u64;
+    p.a.write(word(LEN), &1u64.to_le_bytes())?;
+    p.a.write(word(BUSY), &1u64.to_le_bytes())?;
+    p.a.sync()
+}
+
+/// The leaf is in the same object: what leads to it needs no entry of the FOT.
+fn few_insert(p: &Pair, key: u64) -> twz::Result<()> {
+    let leaf = p.a.alloc(leaf(key))?;
+    p.a.persist_value(leaf)?;
+    p.a.root().few.insert(&p.a.lock()?, &key.to_le_bytes(), leaf).map(drop)
 }
 
 fn leaves_remove(p: &Pair, key: u64) -> twz::Result<()> {
@@ -562,6 +605,18 @@ pub const CASES: &[Case] = &[
         |p| (0..2).try_for_each(|n| leaves_insert_odd(p, n)),
         &[|p| leaves_insert_odd(p, 100), |p| leaves_insert_odd(p, 101)],
     ),
+    case(
+        "map of pointers",
+        "leaves_insert_after_a_kill",
+        leaves_miscounted,
+        &[|p| leaves_insert(p, 100), |p| leaves_remove(p, 3)],
+    ),
+    case(
+        "map of pointers",
+        "few_insert",
+        nothing,
+        &[|p| few_insert(p, 100), |p| few_insert(p, 101), |p| few_insert(p, 102)],
+    ),
     case("text", "text_push", write_text, &[write_text]),
     case("persist", "persist_by_hand", set_both, &[set_both, persist]),
     case("persist", "sync_by_hand", set_both, &[set_both, sync]),
@@ -574,6 +629,7 @@ pub const CASES: &[Case] = &[
     ),
     case("persist", "sync_what_no_log_has", set_both, &[sync_another]),
     two("from_log_to_log", take_turns, &[other_sets_both, set_both, other_records, set_a], None),
+    two("alloc_in_both", b_has_room, &[alloc_in_both], None),
     two("two_logs_open", one_each, &[other_sets_b, set_a], Some(b_within_a)),
     two(
         "two_logs_and_one_undone",

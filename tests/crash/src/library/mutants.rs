@@ -4,8 +4,8 @@
 //! A mutant is the library without the flushes (or fences) of one line, in all
 //! that was recorded: runs, recoveries, and recoveries of these. One line can
 //! flush for several promises (the places that a log is about, for one): so a
-//! flush is named by its line and by that of the fence that waits for it. A
-//! mutant is caught if some state of some case breaks. One that is never caught is
+//! flush is named by its line and by that of the fence that waits for it. What syncs an
+//! object is one system call, flush and fence in one, and deleted as one. A mutant is caught if some state of some case breaks. One that is never caught is
 //! a primitive that does nothing for any promise: it is to be removed, or the
 //! promise that it serves is not tested.
 
@@ -30,6 +30,8 @@ enum Target {
     Flush(Option<Site>, Option<Site>),
     /// The fences of a line.
     Fence(Option<Site>),
+    /// The calls of a line that sync an object.
+    Sync(Site),
 }
 
 impl Target {
@@ -40,6 +42,7 @@ impl Target {
                 format!("no flush at {}, for the fence at {}", line(at), line(fence))
             }
             Self::Fence(at) => format!("no fence at {}", line(at)),
+            Self::Sync(at) => format!("no sync at {at}"),
         }
     }
 }
@@ -53,15 +56,34 @@ fn of_library(site: Site) -> Option<Site> {
     Some(site).filter(|site| !site.0.file().contains("tests/crash"))
 }
 
+/// Whether an event is of what syncs an object: flushes of whole pages (no instruction
+/// does more than a line), and the fence after them by the same line of the library.
+fn syncs(events: &[Event], at: usize) -> bool {
+    let whole_page = |at: usize| match events.get(at) {
+        Some(Event::Flush { first, end, site }) if end - first == 512 => Some(*site),
+        _ => None,
+    };
+    match events[at] {
+        Event::Fence { site } => at.checked_sub(1).and_then(whole_page) == Some(site),
+        _ => whole_page(at).is_some(),
+    }
+}
+
 /// What each event is, as something to delete.
 fn targets(events: &[Event]) -> Vec<Option<Target>> {
     let (mut fence, mut found) = (None, Vec::new());
-    for event in events.iter().rev() {
+    for (at, event) in events.iter().enumerate().rev() {
         found.push(match *event {
             Event::Flush { site, .. } | Event::Fence { site }
                 if site.0.file().ends_with(LENGTHS) =>
             {
                 None
+            }
+            Event::Flush { site, .. } | Event::Fence { site }
+                if syncs(events, at) && of_library(site).is_some() =>
+            {
+                fence = Some(site);
+                Some(Target::Sync(site))
             }
             Event::Flush { site, .. } => Some(Target::Flush(of_library(site), fence)),
             Event::Fence { site } => {

@@ -4,7 +4,7 @@
 
 use twz::{Field, collections::PtrMap};
 
-use super::cases::{Leaf, Pair, WIDE};
+use super::cases::{Leaf, Pair, Root};
 
 /// Bits of an address that say where in an object it lies.
 const SLOT_BITS: u32 = 30;
@@ -23,7 +23,7 @@ fn is_given_out(p: &Pair, leaf: &Leaf) -> twz::Result<bool> {
 }
 
 /// The keys, and what their leaves hold; what is half there is an error.
-fn leaves(map: &PtrMap<Leaf, WIDE>) -> Result<Vec<[u64; 3]>, String> {
+fn leaves<const W: usize>(map: &PtrMap<Leaf, W>) -> Result<Vec<[u64; 3]>, String> {
     let say = |e: twz::Error| e.to_string();
     let both = |leaf: &Leaf| [leaf.value.get(), !leaf.inverse.get()];
     let (mut from, mut seen) = (0, Vec::new());
@@ -50,20 +50,31 @@ fn leaves(map: &PtrMap<Leaf, WIDE>) -> Result<Vec<[u64; 3]>, String> {
     }
 }
 
-/// Whether the map of pointers is as it says once somebody is going to change it,
+/// Whether the maps of pointers are as they say once somebody is going to change them,
 /// who counts anew if nobody vouches for the counts.
 pub fn counts(p: &Pair) -> Result<(), String> {
+    counted(p, &p.a.root().leaves)?;
+    counted(p, &p.a.root().few)
+}
+
+fn counted<const W: usize>(p: &Pair, map: &PtrMap<Leaf, W>) -> Result<(), String> {
     let say = |e: twz::Error| e.to_string();
-    let map = &p.a.root().leaves;
     let there = leaves(map)?.len() as u64;
     if there != 0 {
         let writer = p.a.lock().map_err(say)?;
         map.reserve(&writer, 0).map_err(say)?;
         if map.len() != there {
-            return Err(format!("the map of pointers has {there} keys and counts {}", map.len()));
+            return Err(format!("a map of pointers has {there} keys and counts {}", map.len()));
         }
     }
     Ok(())
+}
+
+/// The plain fields of an object, and whether it leads anywhere.
+pub fn fields(root: &Root) -> Vec<u64> {
+    let three = [&root.x, &root.y, &root.z].into_iter();
+    let words = three.chain(&root.many).chain(&root.wide).map(Field::get);
+    words.chain([root.next.is_null() as u64]).collect()
 }
 
 /// What the objects show; what is half there is an error.
@@ -71,9 +82,7 @@ pub fn view(p: &Pair) -> Result<Vec<u64>, String> {
     let say = |e: twz::Error| e.to_string();
     let mut seen = Vec::new();
     for root in [p.a.root(), p.b.root()] {
-        seen.extend([root.x.get(), root.y.get(), root.z.get()]);
-        seen.extend(root.many.iter().chain(&root.wide).map(Field::get));
-        seen.push(root.next.is_null() as u64);
+        seen.extend(fields(root));
         if !root.next.is_null() {
             match root.next.lea() {
                 Ok(leaf) if !is_given_out(p, leaf).map_err(say)? => {
@@ -104,6 +113,7 @@ pub fn view(p: &Pair) -> Result<Vec<u64>, String> {
             }
         }
         seen.extend(leaves(&root.leaves)?.as_flattened());
+        seen.extend(leaves(&root.few)?.as_flattened());
         seen.extend(root.list.to_vec().map_err(say)?);
         seen.extend(root.text.get().map_err(say)?.bytes().map(u64::from));
     }
