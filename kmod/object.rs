@@ -242,14 +242,19 @@ impl Session {
             true => self.hash(made).map(|hash| hash == content),
             false => Ok(true),
         };
-        if !matches!(same, Ok(true)) {
-            self.space.change(|state| {
-                let r = state.store.delete(id)?;
-                state.live.kill(r);
+        let taken_back = match same {
+            Ok(true) => Ok(()),
+            // Unless somebody else has deleted it meanwhile.
+            _ => self.space.change(|state| {
+                let there = state.find(id).is_ok_and(|(r, _)| r == made);
+                if there {
+                    state.live.kill(state.store.delete(id)?);
+                }
                 Ok(())
-            })?;
-        }
+            }),
+        };
         self.release(made);
+        taken_back?;
         match same? {
             true => Ok(id),
             false => Err(EBUSY.into()),

@@ -27,7 +27,7 @@ done
 # The race of a right that is taken against stores, without the lock around looking and
 # mapping: some come too late, as none does with it.
 insmod /lib/modules/weak.ko weaken=check_lock || exit 1
-twz-vm revoke --count=2000 --expect-broken=check_lock
+twz-vm revoke --count=20000 --expect-broken=check_lock
 rmmod twz || exit 1
 SCRIPT
 # What a weakened module does to the kernel is its own affair: some guards are

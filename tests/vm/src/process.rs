@@ -135,6 +135,19 @@ pub fn reap_orphans() {
     }
 }
 
+/// The programs that run: number, name, state and what they sleep in, for a report.
+pub fn running() -> Vec<String> {
+    let Ok(all) = std::fs::read_dir("/proc") else { return Vec::new() };
+    let one = |dir: std::path::PathBuf| {
+        // Threads of the kernel have no program.
+        std::fs::read_link(dir.join("exe")).ok()?;
+        let told = |name: &str| std::fs::read_to_string(dir.join(name)).unwrap_or_default();
+        let stat: String = told("stat").chars().take(60).collect();
+        Some(format!("{stat} ... in {}", told("wchan")))
+    };
+    all.filter_map(|entry| one(entry.ok()?.path())).collect()
+}
+
 /// Makes this process the leader of a group of its own.
 pub fn own_group() {
     // SAFETY: plain values.

@@ -299,7 +299,8 @@ pub fn race(rounds: u64, revoked: u64, most: Duration) -> Raced {
                 assert!(s.session().load(web).is_ok());
             }
             epoch.fetch_add(1, Ordering::SeqCst);
-            spin(100);
+            // Long enough for a fault that was late to end, and the next store after it.
+            spin(100 + rng.below(600));
         }
         epoch.store(OVER, Ordering::SeqCst);
         Raced { rounds: done, ..victim.join().expect("a thread") }
@@ -316,8 +317,10 @@ const OVER: u64 = u64::MAX - 1;
 fn victim(base: usize, epoch: &AtomicU64) -> Raced {
     let mut raced = Raced { rounds: 0, stale: 0, stores: 0 };
     for i in 0.. {
-        // Every 16th page: its neighbours come along with it.
-        let at = base + (i * 16 % PAGES * PAGE) as usize;
+        // Every 16th page: its neighbours come along with it. Each of them twice: where
+        // the first store waited for its page until the right was gone, the second finds
+        // what should not be there.
+        let at = base + (i / 2 * 16 % PAGES * PAGE) as usize;
         let before = epoch.load(Ordering::SeqCst);
         let done = probe::store(at, i).is_ok();
         let after = epoch.load(Ordering::SeqCst);

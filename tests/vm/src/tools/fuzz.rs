@@ -26,6 +26,9 @@ const WORKERS: usize = 2;
 /// Without a call in this time, it hangs.
 const PATIENCE: Duration = Duration::from_secs(90);
 
+/// Time that who died has to let go of an object.
+const LETTING_GO: Duration = Duration::from_secs(30);
+
 /// Makes the calls.
 pub fn run(options: &Options) -> bool {
     let seed = options.seed.unwrap_or_else(rng::seed);
@@ -104,6 +107,31 @@ pub fn still_works(session: &Session) -> Result<(), String> {
     session.delete(id).map_err(|e| wrong("DELETE", e))
 }
 
+/// What is known of an object that nobody uses any more. Who died may let go of it a
+/// moment after; a reference that stays is an error, and what there is to see is told.
+fn unused(session: &Session, id: ObjectId) -> Result<abi::Stat, String> {
+    let begun = std::time::Instant::now();
+    loop {
+        let stat = session.stat(id).map_err(|e| format!("STAT of {id}: {e:?}"))?;
+        if stat.references == 0 {
+            return Ok(stat);
+        }
+        if begun.elapsed() > LETTING_GO {
+            process::running().iter().for_each(|line| println!("# runs: {line}"));
+            for told in ["state", "objects", "views"] {
+                let path = format!("/sys/kernel/debug/twz/{told}");
+                let told = std::fs::read_to_string(path).unwrap_or_default();
+                told.lines().take(40).for_each(|line| println!("# {line}"));
+            }
+            let abi::Stat { references, kind, .. } = stat;
+            return Err(format!(
+                "object {id} of kind {kind} has {references} references of nobody"
+            ));
+        }
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
+
 /// Runs something that leaves objects and names, takes those away, and checks
 /// that all they took is back.
 pub fn tidily(what: impl FnOnce() -> Result<String, String>) -> Result<String, String> {
@@ -119,10 +147,7 @@ pub fn tidily(what: impl FnOnce() -> Result<String, String>) -> Result<String, S
     }
     let mut stuck = 0;
     for id in session.list(500).into_iter().filter(|id| !kept.contains(id)) {
-        let stat = session.stat(id).map_err(|e| format!("STAT of {id}: {e:?}"))?;
-        if stat.references != 0 {
-            return Err(format!("object {id} has {} references of nobody", stat.references));
-        }
+        let stat = unused(&session, id)?;
         let directory = stat.kind == meta::kind::NAMES || id == undeletable;
         if let Err(error) = session.delete(id)
             && !directory
