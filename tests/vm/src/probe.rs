@@ -150,6 +150,16 @@ fn install() {
     });
 }
 
+/// Whether faults are answered, as they are not any more in a process that was sent one.
+pub fn is_installed() -> bool {
+    // SAFETY: nothing is changed, and the action is ours to be written.
+    unsafe {
+        let mut action: libc::sigaction = std::mem::zeroed();
+        libc::sigaction(libc::SIGSEGV, std::ptr::null(), &mut action);
+        action.sa_sigaction == on_fault as *const () as usize
+    }
+}
+
 type Instruction = unsafe extern "C" fn(usize, u64) -> u64;
 
 fn probe(armed: Armed, instruction: Instruction, address: usize, value: u64) -> Result<u64, Fault> {

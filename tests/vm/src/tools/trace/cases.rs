@@ -38,9 +38,17 @@ const fn case(
 
 /// All of them.
 pub fn all() -> impl Iterator<Item = Case> {
-    [objects_that_come(), objects_that_go_or_are_copied(), data(), names(), files(), faults()]
-        .into_iter()
-        .flatten()
+    [
+        objects_that_come(),
+        objects_that_go_or_are_copied(),
+        data(),
+        rights(),
+        names(),
+        files(),
+        faults(),
+    ]
+    .into_iter()
+    .flatten()
 }
 
 fn nothing(_: &mut Furnished<'_>) -> Result<()> {
@@ -269,6 +277,11 @@ fn data() -> Vec<Case> {
             ],
         ),
     ]
+}
+
+fn rights() -> Vec<Case> {
+    let steps: &[Step] = &[|s| s.revoke(1), |s| s.revoke(3)];
+    vec![case("revoke: twice", Whole, nothing, Stage::own, steps)]
 }
 
 fn names() -> Vec<Case> {

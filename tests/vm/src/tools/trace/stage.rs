@@ -11,6 +11,7 @@ use crate::{
     image,
     map::{self, Map},
     probe,
+    security::Owner,
     sys::Session,
     world::{RW, World},
 };
@@ -28,12 +29,14 @@ pub struct Stage {
     pub map: Option<Map>,
     /// An object that was made on the way.
     pub made: Option<ObjectId>,
+    /// Whose it is.
+    pub owner: Option<Owner>,
 }
 
 impl Stage {
     /// On the module that was just loaded.
     pub fn new() -> Self {
-        Self { world: World::new(), file: None, map: None, made: None }
+        Self { world: World::new(), file: None, map: None, made: None, owner: None }
     }
 
     /// The session.
@@ -87,6 +90,20 @@ impl Stage {
     pub fn write(&self, n: u64, at: u64, bytes: &[u8]) {
         let done = self.session().write(image::id(n), DATA_START + at, bytes);
         assert_eq!(done, Ok(bytes.len() as u64));
+    }
+
+    /// Has somebody own an object.
+    pub fn own(&mut self) {
+        let owner = Owner::new(self.session(), 1);
+        self.made = Some(owner.object(self.session(), PAGE, RW));
+        self.owner = Some(owner);
+    }
+
+    /// The owner takes back what was granted on it before an epoch.
+    pub fn revoke(&self, epoch: u64) {
+        let owner = self.owner.as_ref().expect("a case that has an owner");
+        let object = self.made.expect("and what is owned");
+        self.session().revoke(owner, object, epoch).expect("REVOKE");
     }
 
     /// Makes object `n` durable.
