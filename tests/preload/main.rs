@@ -3,8 +3,10 @@
 //! would go wrong if the library copied carelessly, and check what they see; here they
 //! are run with it, on each file system, and the counters prove that it was at work.
 
+mod list;
 mod parting;
 mod run;
+mod streams;
 
 use std::{
     fs,

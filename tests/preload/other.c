@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /*
  * Another library that is preloaded: it counts the calls of pread that pass through it
- * and says at the end how many there were. It knows nothing of anybody else.
+ * and says at the end how many there were. It knows nothing of anybody else. With READS it
+ * counts those of read instead.
  */
 #define _GNU_SOURCE
 #include <dlfcn.h>
@@ -10,6 +11,16 @@
 
 static unsigned long calls;
 
+#ifdef READS
+ssize_t read(int fd, void *buffer, size_t length)
+{
+    static ssize_t (*next)(int, void *, size_t);
+    if (next == NULL)
+        *(void **)&next = dlsym(RTLD_NEXT, "read");
+    calls++;
+    return next(fd, buffer, length);
+}
+#else
 ssize_t pread(int fd, void *buffer, size_t length, off_t offset)
 {
     static ssize_t (*next)(int, void *, size_t, off_t);
@@ -18,6 +29,7 @@ ssize_t pread(int fd, void *buffer, size_t length, off_t offset)
     calls++;
     return next(fd, buffer, length, offset);
 }
+#endif
 
 __attribute__((destructor)) static void say(void)
 {

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! What the tests of the preload library share: the library as it was built with them,
-//! the C programs (`traps.c`, `parting.c`), a directory that is in a prefix, and the
+//! the C programs (`traps.c`, `parting.c`, `streams.c`), a directory that is in a prefix, and the
 //! counters.
 
 use std::{
@@ -90,6 +90,18 @@ pub fn parting() -> &'static Path {
     PARTING.get_or_init(|| compiled("parting.c", "parting", &["-pthread"]))
 }
 
+/// The program of `streams.c`.
+pub fn streams() -> &'static Path {
+    static STREAMS: OnceLock<PathBuf> = OnceLock::new();
+    STREAMS.get_or_init(|| compiled("streams.c", "streams", &["-pthread"]))
+}
+
+/// One that stands before libc's `read`.
+pub fn reader() -> &'static Path {
+    static READER: OnceLock<PathBuf> = OnceLock::new();
+    READER.get_or_init(|| compiled("other.c", "reader.so", &["-shared", "-fPIC", "-DREADS"]))
+}
+
 /// A library with a system call instruction in it.
 pub fn raw_library() -> &'static Path {
     static RAW: OnceLock<PathBuf> = OnceLock::new();
@@ -134,6 +146,21 @@ impl Counters {
     pub fn stood_aside(&self) -> u64 {
         self.0[9]
     }
+
+    /// Reads and writes of libc's own that were a copy.
+    pub fn libcs(&self) -> u64 {
+        self.0[10]
+    }
+
+    /// Their bytes.
+    pub fn libcs_bytes(&self) -> u64 {
+        self.0[11]
+    }
+
+    /// Processes in which libc's own calls came to the library, and in which they did not.
+    pub fn redirected(&self) -> (u64, u64) {
+        (self.0[12], self.0[13])
+    }
 }
 
 /// A directory in a prefix, and one that is not, on tmpfs or where temporary files are.
@@ -168,6 +195,11 @@ impl World {
         self.home.path()
     }
 
+    /// Where lists of call sites are kept, in `twz` there.
+    pub fn cache(&self) -> PathBuf {
+        self.home.path().join("cache")
+    }
+
     fn stats(&self) -> PathBuf {
         self.home.path().join("stats")
     }
@@ -177,7 +209,7 @@ impl World {
         let mut command = Command::new(program);
         let names = self.names().canonicalize().expect("it is there");
         command.env("LD_PRELOAD", preload).env("TWZ_POSIX", names);
-        command.env("TWZ_POSIX_STATS", self.stats());
+        command.env("TWZ_POSIX_STATS", self.stats()).env("XDG_CACHE_HOME", self.cache());
         command
     }
 
@@ -206,7 +238,7 @@ impl World {
     /// What was counted so far.
     pub fn counters(&self) -> Counters {
         let bytes = fs::read(self.stats()).expect("it was made");
-        let words = bytes[..80].chunks_exact(8).map(|w| u64::from_le_bytes(w.try_into().unwrap()));
+        let words = bytes[..112].chunks_exact(8).map(|w| u64::from_le_bytes(w.try_into().unwrap()));
         Counters(words.collect())
     }
 }

@@ -19,6 +19,14 @@ pub enum Way {
     Write,
 }
 
+/// Who calls.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Caller {
+    Program,
+    /// libc, for a stream, whose lock this thread may hold.
+    Libc,
+}
+
 /// The most that one call moves, as Linux has it.
 const MOST: usize = 0x7fff_f000;
 
@@ -26,33 +34,39 @@ const MOST: usize = 0x7fff_f000;
 #[inline(always)]
 pub fn at(way: Way, fd: i32, pieces: &[Piece], offset: i64, libc: impl FnOnce() -> isize) -> isize {
     let Some(slot) = table::slot(fd) else { return libc() };
-    let word = slot.word();
-    if word.state() == State::None || !sharing::may_answer() {
+    let (word, caller) = (slot.word(), Caller::Program);
+    if word.state() == State::None || !sharing::may_answer(caller, fd) {
         return libc();
     }
     if let (Some(inode), Ok(offset), Some(length)) =
         (inode::of(word), u64::try_from(offset), length(pieces))
         && may(way, word)
-        && copied(way, inode, slot, word, pieces, offset)
+        && copied(way, caller, inode, slot, word, pieces, offset)
     {
         return length as isize;
     }
     let answer = stamped(way, inode::of(word), libc);
-    asked(fd, slot, answer, false);
+    asked(caller, fd, slot, answer, false);
     answer
 }
 
 /// `read`, `write` and their like: at the descriptor's offset.
 #[inline(always)]
-pub fn next(way: Way, fd: i32, pieces: &[Piece], libc: impl FnOnce() -> isize) -> isize {
+pub fn next(
+    way: Way,
+    caller: Caller,
+    fd: i32,
+    pieces: &[Piece],
+    libc: impl FnOnce() -> isize,
+) -> isize {
     let Some(slot) = table::slot(fd) else { return libc() };
     loop {
         let word = slot.word();
-        if word.state() == State::None || !sharing::may_answer() {
+        if word.state() == State::None || !sharing::may_answer(caller, fd) {
             return libc();
         }
         match word.state() {
-            State::User => match claimed(way, fd, slot, word, pieces) {
+            State::User => match claimed(way, caller, fd, slot, word, pieces) {
                 Claim::Answer(answer) => return answer,
                 Claim::Again => {}
                 Claim::Kernel => sharing::give_back(fd, slot, false),
@@ -60,13 +74,13 @@ pub fn next(way: Way, fd: i32, pieces: &[Piece], libc: impl FnOnce() -> isize) -
             State::Busy => sys::give_way(),
             _ if word.is_shared() => {
                 let answer = stamped(way, inode::of(word), libc);
-                asked(fd, slot, answer, false);
+                asked(caller, fd, slot, answer, false);
                 return answer;
             }
             _ if slot.sets_out(word) => {
                 let answer = stamped(way, inode::of(word), libc);
                 slot.comes_back();
-                asked(fd, slot, answer, true);
+                asked(caller, fd, slot, answer, true);
                 return answer;
             }
             _ => {}
@@ -76,11 +90,11 @@ pub fn next(way: Way, fd: i32, pieces: &[Piece], libc: impl FnOnce() -> isize) -
 
 /// `lseek`.
 #[inline(always)]
-pub fn seek(fd: i32, by: i64, whence: i32, libc: impl FnOnce() -> i64) -> i64 {
+pub fn seek(caller: Caller, fd: i32, by: i64, whence: i32, libc: impl FnOnce() -> i64) -> i64 {
     let Some(slot) = table::slot(fd) else { return libc() };
     loop {
         let word = slot.word();
-        if word.state() == State::None || !sharing::may_answer() {
+        if word.state() == State::None || !sharing::may_answer(caller, fd) {
             return libc();
         }
         match word.state() {
@@ -121,7 +135,7 @@ enum Claim {
 }
 
 #[inline(always)]
-fn claimed(way: Way, fd: i32, slot: &Slot, word: Word, pieces: &[Piece]) -> Claim {
+fn claimed(way: Way, caller: Caller, fd: i32, slot: &Slot, word: Word, pieces: &[Piece]) -> Claim {
     let (Some(inode), Some(length)) = (inode::of(word), length(pieces)) else {
         return Claim::Kernel;
     };
@@ -134,7 +148,7 @@ fn claimed(way: Way, fd: i32, slot: &Slot, word: Word, pieces: &[Piece]) -> Clai
     if !slot.change(word, moved) {
         return Claim::Again;
     }
-    if copied(way, inode, slot, moved, pieces, from) {
+    if copied(way, caller, inode, slot, moved, pieces, from) {
         return Claim::Answer(length as isize);
     }
     // The bytes are claimed; the kernel moves them, and says if there were fewer.
@@ -166,7 +180,15 @@ fn length(pieces: &[Piece]) -> Option<usize> {
 
 /// Copies all pieces, if every one of them can be.
 #[inline(always)]
-fn copied(way: Way, inode: &Inode, slot: &Slot, word: Word, pieces: &[Piece], offset: u64) -> bool {
+fn copied(
+    way: Way,
+    caller: Caller,
+    inode: &Inode,
+    slot: &Slot,
+    word: Word,
+    pieces: &[Piece],
+    offset: u64,
+) -> bool {
     let still = || slot.word().inode() == word.inode();
     let done = inode.with(still, |held| {
         let mut at = offset;
@@ -180,16 +202,15 @@ fn copied(way: Way, inode: &Inode, slot: &Slot, word: Word, pieces: &[Piece], of
         }
         Some((at - offset) as usize)
     });
-    match (done, way) {
-        (Some(done), Way::Read) => {
-            stats::copied(Counter::ReadsByMemory, Counter::ReadBytesByMemory, done);
-        }
-        (Some(done), Way::Write) => {
-            stats::copied(Counter::WritesByMemory, Counter::WriteBytesByMemory, done);
-        }
-        (None, _) => {}
+    let Some(done) = done else { return false };
+    match way {
+        Way::Read => stats::copied(Counter::ReadsByMemory, Counter::ReadBytesByMemory, done),
+        Way::Write => stats::copied(Counter::WritesByMemory, Counter::WriteBytesByMemory, done),
     }
-    done.is_some()
+    if caller == Caller::Libc {
+        stats::copied(Counter::LibcByMemory, Counter::LibcBytesByMemory, done);
+    }
+    true
 }
 
 /// Has the kernel do it; if that is a write, the file is stamped in this tick.
@@ -204,18 +225,18 @@ fn stamped(way: Way, inode: Option<&Inode>, ask: impl FnOnce() -> isize) -> isiz
 }
 
 /// The kernel has answered: every now and then it is asked what the file is.
-fn asked(fd: i32, slot: &Slot, answer: isize, uses_offset: bool) {
+fn asked(caller: Caller, fd: i32, slot: &Slot, answer: isize, uses_offset: bool) {
     stats::by_kernel(answer);
     if slot.answered() && answer >= 0 {
-        consider(fd, slot, uses_offset);
+        consider(caller, fd, slot, uses_offset);
     }
 }
 
 /// Looks what a descriptor is, maps it, and takes its offset if calls use that.
 #[cold]
-fn consider(fd: i32, slot: &Slot, uses_offset: bool) {
+fn consider(caller: Caller, fd: i32, slot: &Slot, uses_offset: bool) {
     let word = slot.word();
-    if word.state() == State::Counting && !identify(fd, slot, word) {
+    if word.state() == State::Counting && !identify(caller, fd, slot, word) {
         return;
     }
     let word = slot.word();
@@ -228,12 +249,12 @@ fn consider(fd: i32, slot: &Slot, uses_offset: bool) {
 }
 
 /// Whether it is a file of ours, which its word says then.
-fn identify(fd: i32, slot: &Slot, word: Word) -> bool {
+fn identify(caller: Caller, fd: i32, slot: &Slot, word: Word) -> bool {
     let ours = sharing::is_on()
         && sys::stat(fd).is_some_and(|stat| stat.is_file)
         && sys::is_coherent(fd)
         && sys::with_path(fd, prefix::covers)
-        && sharing::is_code_safe();
+        && sharing::is_code_safe(caller);
     if !ours {
         // Gone meanwhile, or another: then that was not asked about.
         slot.change(word, Word::NONE);

@@ -8,6 +8,7 @@ use std::sync::atomic::{
 };
 
 use crate::{
+    calls::Caller,
     inode, prefix,
     raw::{fault, modules, sys, thread},
     sites,
@@ -217,18 +218,23 @@ pub fn loading() {
     }
 }
 
-/// Whether memory may answer this thread now. Almost always a load.
+/// Whether memory may answer this thread now; if not, the offset is the kernel's. Almost
+/// always a load.
 #[inline(always)]
-pub fn may_answer() -> bool {
-    ATTENTION.load(Relaxed) == 0 || attended()
+pub fn may_answer(caller: Caller, fd: i32) -> bool {
+    ATTENTION.load(Relaxed) == 0 || attended(caller, fd)
 }
 
 #[cold]
-fn attended() -> bool {
+fn attended(caller: Caller, fd: i32) -> bool {
     if thread::is_borrowed() {
         return false;
     }
-    if SEARCHED.load(SeqCst) != 0 && !is_code_safe() {
+    if caller == Caller::Libc {
+        share(fd);
+        return false;
+    }
+    if SEARCHED.load(SeqCst) != 0 && !is_code_safe(caller) {
         return false;
     }
     if thread::no_longer_loading() {
@@ -238,8 +244,13 @@ fn attended() -> bool {
 }
 
 /// Whether no loaded code makes system calls of its own that matter here; if it does, the
-/// library has stood aside. Searches what it has not searched yet.
-pub fn is_code_safe() -> bool {
+/// library has stood aside. Searches what it has not searched yet; but not for libc: the
+/// loader's lock is not waited for by one who holds a stream's, since a program that walks
+/// the list of loaded code may well print what it finds.
+pub fn is_code_safe(caller: Caller) -> bool {
+    if caller == Caller::Libc {
+        return SEARCHED.load(SeqCst) != 0 && is_on();
+    }
     let loaded = modules::version();
     if SEARCHED.load(SeqCst) == loaded {
         return is_on();

@@ -30,6 +30,14 @@ pub enum Counter {
     FixedUp,
     /// Processes that stood aside.
     StoodAside,
+    /// Reads and writes of libc's own, within itself, that were a copy.
+    LibcByMemory,
+    /// Their bytes. Both are counted above as well.
+    LibcBytesByMemory,
+    /// Processes in which libc's own calls were turned here.
+    Redirected,
+    /// Processes that had use for it, and in which it was not done.
+    NotRedirected,
 }
 
 /// Bytes of the file.

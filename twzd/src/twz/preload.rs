@@ -65,6 +65,10 @@ struct Counters {
     mappings: u64,
     fixed_up: u64,
     stood_aside: u64,
+    libcs_by_memory: u64,
+    libcs_bytes_by_memory: u64,
+    redirected: u64,
+    not_redirected: u64,
 }
 
 /// Runs a program to its end, and says what was counted; its exit code, as a shell has it.
@@ -91,7 +95,7 @@ pub fn counted(mut command: Command, json: bool) -> Outcome<i32> {
 }
 
 fn read(shared: &File) -> io::Result<Counters> {
-    let mut bytes = [0; 80];
+    let mut bytes = [0; 112];
     shared.read_exact_at(&mut bytes, 0)?;
     let mut words = bytes.chunks_exact(8).map(|word| word.try_into().map_or(0, u64::from_le_bytes));
     let mut next = || words.next().unwrap_or(0);
@@ -106,6 +110,10 @@ fn read(shared: &File) -> io::Result<Counters> {
         mappings: next(),
         fixed_up: next(),
         stood_aside: next(),
+        libcs_by_memory: next(),
+        libcs_bytes_by_memory: next(),
+        redirected: next(),
+        not_redirected: next(),
     })
 }
 
@@ -116,7 +124,13 @@ fn print(counters: &Counters) {
     eprintln!("twz: by memory  {reads_by_memory} reads of {read_bytes_by_memory} bytes");
     eprintln!("                {writes_by_memory} writes of {write_bytes_by_memory} bytes");
     eprintln!("                {seeks_by_memory} seeks");
+    let Counters { libcs_by_memory, libcs_bytes_by_memory, redirected, not_redirected, .. } =
+        counters;
+    eprintln!(
+        "     of these   {libcs_by_memory} of {libcs_bytes_by_memory} bytes by libc's streams"
+    );
     eprintln!("     by kernel  {calls_by_kernel} calls, {bytes_by_kernel} bytes");
     eprintln!("     mappings   {mappings}; copies that were fixed up: {fixed_up}");
     eprintln!("     processes that stood aside: {}", counters.stood_aside);
+    eprintln!("     processes whose libc was patched: {redirected}; not: {not_redirected}");
 }

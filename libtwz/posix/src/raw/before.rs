@@ -5,11 +5,11 @@
 
 use core::{
     arch::naked_asm,
-    ffi::{CStr, c_int, c_void},
+    ffi::{CStr, c_char, c_int, c_void},
 };
 
 use super::{fault, names::number, real::Next};
-use crate::{calls, sharing, sites};
+use crate::{calls, inside, sharing, sites};
 
 macro_rules! before {
     ($($name:ident($($arg:ident: $type:ty),*) $body:block)*) => {$(
@@ -47,16 +47,16 @@ before! {
     close(fd: c_int) { sharing::closing(fd); }
     __close(fd: c_int) { sharing::closing(fd); }
     closefrom(first: c_int) { sharing::closing_range(first.max(0) as u32, u32::MAX); }
-    fclose(stream: *mut c_void) { sharing::closing(number(stream)); }
-    freopen(_path: usize, _mode: usize, stream: *mut c_void) { sharing::closing(number(stream)); }
-    freopen64(_path: usize, _mode: usize, stream: *mut c_void) { sharing::closing(number(stream)); }
+    fclose(stream: *mut c_void) { ending(stream); }
+    freopen(_path: usize, _mode: usize, stream: *mut c_void) { ending(stream); }
+    freopen64(_path: usize, _mode: usize, stream: *mut c_void) { ending(stream); }
     fcloseall() { sharing::stand_aside(); }
 
     ftruncate(fd: c_int, size: i64) { calls::truncated(fd, size); }
     ftruncate64(fd: c_int, size: i64) { calls::truncated(fd, size); }
 
     // They use the offset, in the kernel or in libc.
-    fdopen(fd: c_int) { sharing::share(fd); }
+    fdopen(fd: c_int, mode: *const c_char) { wrapping(fd, mode); }
     dprintf(fd: c_int) { sharing::share(fd); }
     vdprintf(fd: c_int) { sharing::share(fd); }
     __dprintf_chk(fd: c_int) { sharing::share(fd); }
@@ -97,6 +97,21 @@ before! {
 
     dlopen() { sharing::loading(); }
     dlmopen() { sharing::loading(); }
+}
+
+/// A stream is to be closed: what it still holds, libc writes where the kernel's offset is.
+fn ending(stream: *mut c_void) {
+    let fd = number(stream);
+    sharing::share(fd);
+    sharing::closing(fd);
+}
+
+/// A stream is to be made of a number.
+fn wrapping(fd: c_int, mode: *const c_char) {
+    if !mode.is_null() {
+        // SAFETY: a text that ends in a NUL, as libc was promised.
+        inside::wrapping(fd, unsafe { CStr::from_ptr(mode) }.to_bytes());
+    }
 }
 
 fn share_both(one: c_int, other: c_int) {

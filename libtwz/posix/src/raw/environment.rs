@@ -3,7 +3,12 @@
 
 use core::ffi::{CStr, c_char};
 
-use crate::{prefix::ROOM, raw::counters, sharing};
+use crate::{
+    inside,
+    prefix::ROOM,
+    raw::{cache, counters},
+    sharing,
+};
 
 /// Runs before `main`, and before most other libraries begin.
 #[cfg(not(test))]
@@ -16,9 +21,14 @@ extern "C" fn begin() {
     // SAFETY: asks for one word of the auxiliary vector.
     let secure = unsafe { libc::getauxval(libc::AT_SECURE) } != 0;
     sharing::begin(secure);
-    if let Some(path) = variable(c"TWZ_POSIX_STATS")
-        && sharing::is_on()
-    {
+    if !sharing::is_on() {
+        return;
+    }
+    cache::begin();
+    if variable(c"TWZ_POSIX_SITES").is_some_and(|value| value.to_bytes() == b"no") {
+        inside::leave();
+    }
+    if let Some(path) = variable(c"TWZ_POSIX_STATS") {
         counters::open(path.as_ptr());
     }
 }

@@ -12,6 +12,7 @@
 mod api;
 #[cfg(not(test))]
 mod before;
+pub mod cache;
 pub mod copy;
 pub mod counters;
 pub mod environment;
@@ -19,6 +20,7 @@ pub mod fault;
 pub mod modules;
 #[cfg(not(test))]
 mod names;
+pub mod patch;
 mod real;
 pub mod sys;
 pub mod thread;

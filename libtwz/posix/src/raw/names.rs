@@ -3,7 +3,7 @@
 //! something first and then become libc's are in [`super::before`].
 
 use core::{
-    ffi::{c_char, c_int, c_void},
+    ffi::{CStr, c_char, c_int, c_void},
     ptr,
 };
 
@@ -14,8 +14,8 @@ use super::{
     sys::{self, Piece},
 };
 use crate::{
-    calls::{self, Way},
-    inode, sharing, table,
+    calls::{self, Caller, Way},
+    inode, inside, sharing, table,
 };
 
 /// Pieces of one call that memory looks at; a call of more is the kernel's.
@@ -55,7 +55,7 @@ const NO_PIECES: [Piece; PIECES] = [Piece { address: 0, length: 0 }; PIECES];
 
 names! {
     read(fd: c_int, buffer: *mut c_void, length: size_t) -> ssize_t {
-        calls::next(Way::Read, fd, &piece(buffer, length), || real::read(fd, buffer, length))
+        calls::next(Way::Read, Caller::Program, fd, &piece(buffer, length), || real::read(fd, buffer, length))
     }
     __read(fd: c_int, buffer: *mut c_void, length: size_t) -> ssize_t { read(fd, buffer, length) }
     __read_chk(fd: c_int, buffer: *mut c_void, length: size_t, room: size_t) -> ssize_t {
@@ -65,7 +65,7 @@ names! {
         read(fd, buffer, length)
     }
     write(fd: c_int, buffer: *const c_void, length: size_t) -> ssize_t {
-        calls::next(Way::Write, fd, &piece(buffer, length), || real::write(fd, buffer, length))
+        calls::next(Way::Write, Caller::Program, fd, &piece(buffer, length), || real::write(fd, buffer, length))
     }
     __write(fd: c_int, buffer: *const c_void, length: size_t) -> ssize_t {
         write(fd, buffer, length)
@@ -104,12 +104,12 @@ names! {
     readv(fd: c_int, from: *const iovec, count: c_int) -> ssize_t {
         let mut room = NO_PIECES;
         let pieces = pieces(fd, from, count, &mut room);
-        calls::next(Way::Read, fd, pieces, || real::readv(fd, from, count))
+        calls::next(Way::Read, Caller::Program, fd, pieces, || real::readv(fd, from, count))
     }
     writev(fd: c_int, from: *const iovec, count: c_int) -> ssize_t {
         let mut room = NO_PIECES;
         let pieces = pieces(fd, from, count, &mut room);
-        calls::next(Way::Write, fd, pieces, || real::writev(fd, from, count))
+        calls::next(Way::Write, Caller::Program, fd, pieces, || real::writev(fd, from, count))
     }
     preadv64(fd: c_int, from: *const iovec, count: c_int, offset: off64_t) -> ssize_t {
         let mut room = NO_PIECES;
@@ -132,10 +132,10 @@ names! {
         calls::at(Way::Write, fd, pieces, offset, || real::pwritev(fd, from, count, offset))
     }
     lseek64(fd: c_int, by: off64_t, whence: c_int) -> off64_t {
-        calls::seek(fd, by, whence, || real::lseek64(fd, by, whence))
+        calls::seek(Caller::Program, fd, by, whence, || real::lseek64(fd, by, whence))
     }
     lseek(fd: c_int, by: off64_t, whence: c_int) -> off64_t {
-        calls::seek(fd, by, whence, || real::lseek(fd, by, whence))
+        calls::seek(Caller::Program, fd, by, whence, || real::lseek(fd, by, whence))
     }
     __lseek(fd: c_int, by: off64_t, whence: c_int) -> off64_t { lseek(fd, by, whence) }
     llseek(fd: c_int, by: off64_t, whence: c_int) -> off64_t { lseek(fd, by, whence) }
@@ -201,6 +201,28 @@ names! {
     }
     mkostemp64(template: *mut c_char, flags: c_int) -> c_int {
         opened(real::mkostemp64(template, flags), flags & !libc::O_ACCMODE | NEW)
+    }
+}
+
+/// Notes what a stream was opened on, and hands it on.
+///
+/// # Safety
+/// The mode is what libc was called with.
+unsafe fn streaming(stream: *mut c_void, mode: *const c_char) -> *mut c_void {
+    if !stream.is_null() {
+        // SAFETY: a text that ends in a NUL, as libc was promised, or it would have given
+        // no stream.
+        inside::opened(number(stream), unsafe { CStr::from_ptr(mode) }.to_bytes());
+    }
+    stream
+}
+
+names! {
+    fopen(path: *const c_char, mode: *const c_char) -> *mut c_void {
+        streaming(real::fopen(path, mode), mode)
+    }
+    fopen64(path: *const c_char, mode: *const c_char) -> *mut c_void {
+        streaming(real::fopen64(path, mode), mode)
     }
 }
 

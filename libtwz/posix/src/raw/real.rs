@@ -27,6 +27,11 @@ impl Next {
         if known.is_null() { self.find() } else { known }
     }
 
+    /// It is to be called here from now on.
+    pub fn is_at(&self, address: *mut c_void) {
+        self.address.store(address, Relaxed);
+    }
+
     #[cold]
     fn find(&self) -> *mut c_void {
         // SAFETY: a name that ends in a NUL.
@@ -44,21 +49,25 @@ extern "C" fn missing() -> isize {
 
 macro_rules! real {
     ($($name:ident($($arg:ident: $type:ty),*) -> $answer:ty;)*) => {$(
-        /// # Safety
-        /// As for the function of libc of that name.
-        #[inline(always)]
-        pub unsafe fn $name($($arg: $type),*) -> $answer {
-            static NEXT: Next = Next::new(
-                match CStr::from_bytes_with_nul(concat!(stringify!($name), "\0").as_bytes()) {
+        pub mod $name {
+            pub static NEXT: super::Next = super::Next::new(
+                match core::ffi::CStr::from_bytes_with_nul(
+                    concat!(stringify!($name), "\0").as_bytes(),
+                ) {
                     Ok(name) => name,
                     Err(_) => c"",
                 },
             );
+        }
+        /// # Safety
+        /// As for the function of libc of that name.
+        #[inline(always)]
+        pub unsafe fn $name($($arg: $type),*) -> $answer {
             // SAFETY: libc's function of that name has these arguments and this answer,
             // and may unwind where a thread is cancelled. The caller keeps its contract.
             unsafe {
                 let next: unsafe extern "C-unwind" fn($($type),*) -> $answer =
-                    core::mem::transmute(NEXT.address());
+                    core::mem::transmute($name::NEXT.address());
                 next($($arg),*)
             }
         }
@@ -96,6 +105,8 @@ real! {
     mkstemp64(template: *mut c_char) -> c_int;
     mkostemp(template: *mut c_char, flags: c_int) -> c_int;
     mkostemp64(template: *mut c_char, flags: c_int) -> c_int;
+    fopen(path: *const c_char, mode: *const c_char) -> *mut c_void;
+    fopen64(path: *const c_char, mode: *const c_char) -> *mut c_void;
     close(fd: c_int) -> c_int;
     dup(fd: c_int) -> c_int;
     dup2(from: c_int, to: c_int) -> c_int;

@@ -2,7 +2,7 @@
 //! System calls of the library's own: not through libc's names, which are ours, with no
 //! errno, and never a point where a thread is cancelled.
 
-use core::{arch::asm, mem::MaybeUninit};
+use core::{arch::asm, ffi::CStr, mem::MaybeUninit};
 
 /// Bytes of a program: an `iovec`.
 #[derive(Clone, Copy)]
@@ -22,12 +22,20 @@ pub struct Stat {
     pub is_file: bool,
     blocks: u64,
     mode: u32,
+    owner: u32,
 }
 
 impl Stat {
     /// Whether part of it may have no place yet.
     pub fn has_holes(&self) -> bool {
         self.blocks.saturating_mul(512) < self.size
+    }
+
+    /// Whether nobody but this user can have written it.
+    pub fn is_own(&self) -> bool {
+        // SAFETY: no arguments.
+        let user = unsafe { call(libc::SYS_geteuid, [0; 6]) };
+        user == self.owner as isize && self.mode & (libc::S_IWGRP | libc::S_IWOTH) == 0
     }
 
     /// Whether a write would have to take rights away.
@@ -97,6 +105,7 @@ pub fn stat(fd: i32) -> Option<Stat> {
         is_file: stat.st_mode & libc::S_IFMT == libc::S_IFREG,
         blocks: u64::try_from(stat.st_blocks).ok()?,
         mode: stat.st_mode,
+        owner: stat.st_uid,
     })
 }
 
@@ -144,10 +153,10 @@ pub fn read_link(path: &[u8], to: &mut [u8]) -> bool {
     length == to.len() as isize
 }
 
-/// Opens a file for the library itself.
+/// Opens a file for the library itself; one that it makes is this user's alone.
 pub fn open(path: *const libc::c_char, flags: i32) -> Option<i32> {
     // SAFETY: the path ends in a NUL, or the kernel says that it is none.
-    let fd = unsafe { call(libc::SYS_open, [path as usize, flags as usize, 0, 0, 0, 0]) };
+    let fd = unsafe { call(libc::SYS_open, [path as usize, flags as usize, 0o600, 0, 0, 0]) };
     (fd >= 0).then_some(fd as i32)
 }
 
@@ -155,6 +164,63 @@ pub fn open(path: *const libc::c_char, flags: i32) -> Option<i32> {
 pub fn close(fd: i32) {
     // SAFETY: numbers alone.
     unsafe { call(libc::SYS_close, [fd as usize, 0, 0, 0, 0, 0]) };
+}
+
+/// The flags that a descriptor was opened with, or has by now.
+pub fn flags(fd: i32) -> Option<i32> {
+    // SAFETY: numbers alone.
+    let flags = unsafe { call(libc::SYS_fcntl, [fd as usize, libc::F_GETFL as usize, 0, 0, 0, 0]) };
+    i32::try_from(flags).ok().filter(|flags| *flags >= 0)
+}
+
+/// Reads a file of the library's own; how much.
+pub fn read(fd: i32, to: &mut [u8]) -> usize {
+    let (room, length) = (to.as_mut_ptr() as usize, to.len());
+    // SAFETY: as much room as is said.
+    let done = unsafe { call(libc::SYS_read, [fd as usize, room, length, 0, 0, 0]) };
+    usize::try_from(done).unwrap_or(0)
+}
+
+/// Writes to a file of the library's own; how much.
+pub fn write(fd: i32, bytes: &[u8]) -> usize {
+    let (from, length) = (bytes.as_ptr() as usize, bytes.len());
+    // SAFETY: as many bytes as are said.
+    let done = unsafe { call(libc::SYS_write, [fd as usize, from, length, 0, 0, 0]) };
+    usize::try_from(done).unwrap_or(0)
+}
+
+/// Makes a directory of this user's alone, if there is none.
+pub fn make_directory(path: &CStr) {
+    // SAFETY: a path that ends in a NUL.
+    unsafe { call(libc::SYS_mkdir, [path.as_ptr() as usize, 0o700, 0, 0, 0, 0]) };
+}
+
+/// Removes a file.
+pub fn remove(path: &CStr) {
+    // SAFETY: a path that ends in a NUL.
+    unsafe { call(libc::SYS_unlink, [path.as_ptr() as usize, 0, 0, 0, 0, 0]) };
+}
+
+/// Puts a file in another's place. Whether it is there.
+pub fn rename(from: &CStr, to: &CStr) -> bool {
+    let (from, to) = (from.as_ptr() as usize, to.as_ptr() as usize);
+    // SAFETY: paths that end in a NUL.
+    unsafe { call(libc::SYS_rename, [from, to, 0, 0, 0, 0]) == 0 }
+}
+
+/// The number of this process.
+pub fn process() -> u32 {
+    // SAFETY: no arguments.
+    unsafe { call(libc::SYS_getpid, [0; 6]) as u32 }
+}
+
+/// Lets the pages of some code be stored to, or no longer. Whether that was allowed.
+pub fn protect_code(begin: usize, length: usize, stores: bool) -> bool {
+    let rights = libc::PROT_READ | libc::PROT_EXEC | if stores { libc::PROT_WRITE } else { 0 };
+    let first = begin & !4095;
+    let length = (begin + length).next_multiple_of(4096) - first;
+    // SAFETY: code stays code, and readable; who is given what it is for has checked it.
+    unsafe { call(libc::SYS_mprotect, [first, length, rights as usize, 0, 0, 0]) == 0 }
 }
 
 /// Maps a file from its begin, shared; where it is.

@@ -31,6 +31,11 @@ pub fn is_alone() -> bool {
     !said.is_null() && unsafe { said.read_volatile() } != 0
 }
 
+/// Where that is; 0 if libc does not say.
+pub fn flag() -> usize {
+    SINGLE.load(Relaxed) as usize
+}
+
 /// Whether this runs in a vfork child, in memory that is not its own. (It can wait for
 /// another thread's child to be gone, too, but not this one's: that waits itself.)
 pub fn is_borrowed() -> bool {
