@@ -21,6 +21,7 @@ use twz_core::{ident::Identity, rights::Access};
 
 use crate::{
     error::{Error, Refusal, Result},
+    holes,
     raw::{Arena, SlotWindow, sys},
 };
 
@@ -333,6 +334,17 @@ pub trait Backend: Send + Sync {
     /// An object's data as a file, with READ and, if that is among the
     /// `rights`, WRITE.
     fn open_data(&self, id: ObjectId, rights: Rights) -> Result<OwnedFd>;
+
+    /// The first byte of an object's data from byte `at` on that may be no hole, or,
+    /// asked for a `hole`, the first that is in one; the size if there is none.
+    fn next(&self, id: ObjectId, at: u64, hole: bool) -> Result<u64> {
+        holes::next(&self.open_data(id, Rights::READ)?, at, hole)
+    }
+
+    /// Makes a hole of data bytes `from` to `to`, as far as the size goes.
+    fn punch(&self, id: ObjectId, from: u64, to: u64) -> Result<()> {
+        holes::punch(&self.open_data(id, Rights(Rights::READ.0 | Rights::WRITE.0))?, from, to)
+    }
 
     /// The file of process slots, opened anew, for reading and writing: each
     /// process that uses the pool locks a byte of it. FORMAT.md, "Owners".

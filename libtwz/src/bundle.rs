@@ -16,6 +16,7 @@ use zerocopy::{FromZeros as _, IntoBytes as _};
 use crate::{
     backend::Backend,
     error::{Error, Result},
+    joined::Joined,
     transfer::{
         incoming::{Incoming, Target},
         outgoing::{CHUNK, Source},
@@ -42,6 +43,11 @@ pub fn export(
 ) -> Result<()> {
     let source = Source::open(pool, id)?;
     let size = source.meta.size;
+    if Joined::find(pool, id)?.is_joined() {
+        return Err(Error::Unsupported(
+            "a file longer than an object is no one object; 'twz cat' writes its bytes, and 'twz pool copy' copies all of it",
+        ));
+    }
     let mut out = Summed { inner: out, sum: crc32fast::Hasher::new() };
     out.write(&MAGIC)?;
     out.write(source.meta.as_bytes())?;

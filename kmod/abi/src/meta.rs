@@ -43,11 +43,13 @@ pub mod kind {
     pub const SECRET: u32 = 9;
     /// The process slots of a pool that has no directory: [`crate::log::ProcessSlot`].
     pub const PROCESSES: u32 = 7;
+    /// A part of a file that is longer than an object: FORMAT.md, "Longer than an object".
+    pub const PART: u32 = 10;
 
     /// Whether objects of a kind are there for the library's sake, and not because
     /// a program asked for one.
     pub const fn is_housekeeping(kind: u32) -> bool {
-        matches!(kind, LOG | PROCESSES)
+        matches!(kind, LOG | PROCESSES | PART)
     }
 }
 

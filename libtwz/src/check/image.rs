@@ -4,6 +4,7 @@
 
 use std::{collections::HashSet, path::Path};
 
+use twz_abi::meta::kind;
 use twz_core::{
     StoreError,
     check::{self as core, Problem as Found, scratch_needed},
@@ -28,7 +29,13 @@ pub fn check(
     progress: &mut dyn FnMut(Progress),
     report: &mut dyn FnMut(Problem),
 ) -> Result<Summary> {
-    let mut walk = Walk { path, report, summary: Summary::default(), entries: HashSet::new() };
+    let mut walk = Walk {
+        path,
+        report,
+        summary: Summary::default(),
+        entries: HashSet::new(),
+        pointed: HashSet::new(),
+    };
     progress(Progress::default());
     if repair {
         let before = look(path, true)?;
@@ -78,6 +85,8 @@ struct Walk<'a> {
     summary: Summary,
     /// FOT entries that were told to be unusable.
     entries: HashSet<(twz_abi::ObjectId, u32)>,
+    /// What some object points to.
+    pointed: HashSet<twz_abi::ObjectId>,
 }
 
 impl Walk<'_> {
@@ -126,6 +135,7 @@ impl Walk<'_> {
             Ok(())
         })?;
         let total = ids.len() as u64;
+        let mut parts = Vec::new();
         for (done, &id) in (0..).zip(&ids) {
             progress(Progress { done, total });
             self.summary.objects += 1;
@@ -135,6 +145,15 @@ impl Walk<'_> {
                 continue;
             }
             self.references(pool, id);
+            if pool.stat(id).is_ok_and(|stat| stat.kind == kind::PART) {
+                parts.push(id);
+            }
+        }
+        parts.retain(|part| !self.pointed.contains(part));
+        for part in parts {
+            let what = "a part of a file that is not here any more".into();
+            let fix = Some("'twz rm' deletes it; 'twz cat' shows what is in it");
+            self.tell(Severity::Warning, part.to_string(), what, fix, false);
         }
         progress(Progress { done: total, total });
         Ok(())
@@ -149,6 +168,9 @@ impl Walk<'_> {
         };
         let mut lost = 0;
         for reference in &references {
+            if let Target::Id(to) = reference.target {
+                self.pointed.insert(to);
+            }
             match &reference.target {
                 Target::Bad { why } if !self.entries.contains(&(id, reference.entry)) => {
                     let what = format!("FOT entry {}: {why}", reference.entry);

@@ -5,7 +5,7 @@ use std::{os::fd::OwnedFd, time::Duration};
 
 use twz_abi::{DATA_START, ObjectId, PAGE, Rights, meta, name::NameEntry};
 use twz_core::{
-    Identity, RecordNo, Store, StoreError, ident::ContentHash, names::Binding as Named,
+    Identity, RecordNo, Store, StoreError, Translation, ident::ContentHash, names::Binding as Named,
 };
 use zerocopy::FromZeros as _;
 
@@ -21,6 +21,9 @@ const NOT_MAPPED: Error =
 
 /// Ids taken from the store under one lock.
 const BATCH: usize = 256;
+
+/// Pages that are given back at once.
+const PUNCH: u64 = 4096;
 
 type Said<T> = std::result::Result<T, StoreError>;
 
@@ -81,6 +84,15 @@ fn hash(store: &Store<ImageFile>, r: RecordNo, size: u64) -> Said<[u8; 32]> {
         at += n as u64;
     }
     Ok(hash.finish())
+}
+
+/// Zeros bytes of one page of a slot, if the page is there.
+fn wipe(store: &mut Store<ImageFile>, r: RecordNo, from: u64, to: u64) -> Said<()> {
+    if from >= to || store.translate(r, from / PAGE)? == Translation::Hole {
+        return Ok(());
+    }
+    let zeros = [0; PAGE as usize];
+    store.write(r, from, zeros.get(..(to - from) as usize).unwrap_or_default())
 }
 
 fn unnamed(found: Named) -> Binding {
@@ -301,6 +313,40 @@ impl Backend for ImagePool {
 
     fn open_data(&self, _: ObjectId, _: Rights) -> Result<OwnedFd> {
         Err(NOT_MAPPED)
+    }
+
+    fn next(&self, id: ObjectId, at: u64, hole: bool) -> Result<u64> {
+        self.ask("", |store| {
+            let record = store.find_record(id)?.1;
+            let page = DATA_START.saturating_add(at) / PAGE;
+            let found = match hole {
+                true => Some(store.next_hole(&record, page)?),
+                false => store.next_data(&record, page)?,
+            };
+            let from = |page: u64| (page * PAGE).saturating_sub(DATA_START).max(at);
+            Ok(found.map_or(record.size, from).min(record.size))
+        })
+    }
+
+    fn punch(&self, id: ObjectId, from: u64, to: u64) -> Result<()> {
+        self.ask("", |store| {
+            let (r, record) = store.find_record(id)?;
+            let (from, to) = (DATA_START.saturating_add(from), DATA_START.saturating_add(to));
+            let end = DATA_START + record.size;
+            // Behind the end of the data there is nothing to keep.
+            let last = if to < end { to / PAGE } else { end.div_ceil(PAGE) };
+            let (mut page, to) = (from.div_ceil(PAGE), to.min(end));
+            if page > last {
+                return wipe(store, r, from, to);
+            }
+            wipe(store, r, from, (page * PAGE).min(to))?;
+            wipe(store, r, (last * PAGE).max(from), to)?;
+            while page < last {
+                // Nobody has them mapped: an image cannot be.
+                page = store.punch(r, page, last, PUNCH)?;
+            }
+            Ok(())
+        })
     }
 
     fn process_file(&self) -> Result<OwnedFd> {

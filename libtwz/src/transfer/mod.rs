@@ -8,7 +8,7 @@
 
 use std::io;
 
-use twz_abi::{DATA_START, FotEntry, ObjectId};
+use twz_abi::{DATA_START, FotEntry, ObjectId, meta::kind};
 
 use crate::{
     backend::{Backend, Binding},
@@ -83,6 +83,12 @@ pub fn copy_pool(
             now.bytes_done = before + bytes;
             progress(now);
         };
+        if source.meta.kind == kind::PART && to.info()?.home == "directory" {
+            // Programs would find the file cut off there.
+            return Err(Error::Unsupported(
+                "a file longer than an object cannot go into a directory as objects; mount the pool, and copy the file",
+            ));
+        }
         if is_there(&source, to)? {
             target.discard(&source.meta)?;
             done.unchanged += 1;
