@@ -256,16 +256,6 @@ fn names_that_cannot_be() {
 }
 
 #[test]
-fn more_than_an_object_holds_is_too_big() {
-    everywhere("calls::more_than_an_object_holds_is_too_big", |place| {
-        let file = open(&place.at("file"));
-        assert_eq!(errno(file.set_len(1 << 31)), libc::EFBIG);
-        assert_eq!(file.metadata().expect("stat").len(), 0);
-        file.set_len(1 << 29).expect("half as much as there can be");
-    });
-}
-
-#[test]
 fn a_full_pool_is_no_space() {
     if !mountable("calls::a_full_pool_is_no_space") || !homes().contains(&Home::Image) {
         return;

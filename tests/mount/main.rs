@@ -6,6 +6,7 @@
 
 mod calls;
 mod life;
+mod long;
 mod objects;
 mod place;
 mod programs;

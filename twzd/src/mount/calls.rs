@@ -450,6 +450,10 @@ impl Filesystem for Calls {
         whence: i32,
         reply: ReplyLseek,
     ) {
+        if self.cache == Cache::Writeback {
+            // Of what it has not written yet the kernel says nothing: to it all is data.
+            return reply.error(Errno::ENOSYS);
+        }
         match self.fs().seek(ino.0, at, whence) {
             Ok(found) => reply.offset(found),
             Err(errno) => reply.error(errno),

@@ -3,8 +3,8 @@
 //! are an object's data. MOUNT.md says what is where, and what it promises.
 //!
 //! [`Fs`] is the file system, over any pool: its names in [`tree`], what is open in
-//! [`open`], what is in a file in [`content`], what POSIX wants besides in [`attr`]
-//! and [`table`], which inodes there are in [`nodes`]. [`calls`] and [`reply`] answer
+//! [`open`], what is in a file in [`content`] and [`piece`], what POSIX wants besides in
+//! [`attr`] and [`table`], which inodes there are in [`nodes`]. [`calls`] and [`reply`] answer
 //! the kernel with it, and [`serve`] mounts it and takes it down.
 
 mod attr;
@@ -12,6 +12,7 @@ mod calls;
 mod content;
 mod nodes;
 mod open;
+mod piece;
 mod reply;
 mod serve;
 mod table;
@@ -101,7 +102,7 @@ impl Fs {
 /// What a program is told of an error.
 fn errno(error: Error) -> Errno {
     match &error {
-        Error::BadSize(_) => Errno::EFBIG,
+        Error::BadSize(_) | Error::ObjectFull { .. } => Errno::EFBIG,
         other => Errno::from_i32(other.errno()),
     }
 }

@@ -6,7 +6,9 @@
 use std::{fs::File, sync::Arc};
 
 use fuser::{BackingId, Errno, FileAttr, FileType};
-use twz::{Binding, Error, MAX_DATA, NewObject, ObjectId, Rights, flags};
+use twz::{
+    Binding, Error, Joined, MAX_DATA, NewObject, ObjectId, ObjectStat, Rights, flags, joined,
+};
 
 use super::{
     Fs, HIDDEN, PROCESSES,
@@ -17,6 +19,9 @@ use super::{
 };
 
 type Answer<T> = Result<T, Errno>;
+
+/// Most objects that are known of at a time.
+const MOST_KNOWN: usize = 1 << 14;
 
 /// What is in a directory, as it was when it was opened: a name, its inode and type.
 pub type Listing = Arc<Vec<(String, u64, FileType)>>;
@@ -48,6 +53,39 @@ impl Fs {
             Some(_) => Err(Errno::EISDIR),
             None => self.nodes.object(ino).ok_or(Errno::ENOENT),
         }
+    }
+
+    /// What an object is. In an image that is to walk all its pages, and nobody else
+    /// changes it: what was asked once holds until the next change.
+    pub(super) fn stat(&self, id: ObjectId) -> twz::Result<ObjectStat> {
+        if !self.alone {
+            return self.stat_whole(id);
+        }
+        let known = self.stats.borrow().get(&id).cloned();
+        if let Some(stat) = known {
+            return Ok(stat);
+        }
+        let stat = self.stat_whole(id)?;
+        let mut known = self.stats.borrow_mut();
+        if known.len() >= MOST_KNOWN {
+            known.clear();
+        }
+        known.insert(id, stat.clone());
+        Ok(stat)
+    }
+
+    /// The same of a file that is several objects: their sizes together.
+    fn stat_whole(&self, id: ObjectId) -> twz::Result<ObjectStat> {
+        let mut stat = self.pool.stat(id)?;
+        if self.native || stat.size < MAX_DATA {
+            return Ok(stat);
+        }
+        let whole = Joined::find(&*self.pool, id)?;
+        stat.size = whole.length;
+        for part in whole.objects.into_iter().skip(1) {
+            stat.stored += self.pool.stat(part)?.stored;
+        }
+        Ok(stat)
     }
 
     /// Opens a file once more.
@@ -109,7 +147,9 @@ impl Fs {
         (object.file, object.backing) = (None, None);
         let id = object.id;
         self.stats.borrow_mut().remove(&id);
-        if self.table.get(id).is_some_and(|attr| attr.orphan) && self.pool.delete(id).is_ok() {
+        if self.table.get(id).is_some_and(|attr| attr.orphan)
+            && joined::delete(&*self.pool, id).is_ok()
+        {
             let _ = self.table.remove(&*self.pool, id);
         }
     }
@@ -117,7 +157,8 @@ impl Fs {
     /// What is in a file.
     fn content<T>(&self, ino: u64, act: impl FnOnce(Content<'_>) -> Answer<T>) -> Answer<T> {
         let object = self.object(ino)?;
-        act(Content { pool: &*self.pool, id: object.id, file: object.file.as_deref() })
+        let (id, file) = (object.id, object.file.as_deref());
+        act(Content { pool: &*self.pool, id, file, native: self.native })
     }
 
     pub fn read(&mut self, ino: u64, at: u64, n: u64) -> Answer<Vec<u8>> {
@@ -197,7 +238,7 @@ impl Fs {
         }
         let default_rights = Rights(stat.identity.default_rights);
         let new = NewObject { default_rights, ..NewObject::default() };
-        let copy = self.pool.copy(source, &new).ok()?;
+        let copy = joined::copy(&*self.pool, source, &new).ok()?;
         let done = self.open_data(copy, true).and_then(|opened| {
             self.table.set(&*self.pool, copy, attr).map_err(errno)?;
             self.pool.bind(&path, copy, true).map_err(errno)?;
@@ -205,14 +246,14 @@ impl Fs {
         });
         let Ok((file, writable)) = done else {
             let _ = self.table.remove(&*self.pool, copy);
-            let _ = self.pool.delete(copy);
+            let _ = joined::delete(&*self.pool, copy);
             return None;
         };
         self.nodes.replace(to, copy);
         if let Some(object) = self.nodes.object_mut(to) {
             (object.file, object.writable) = (file, writable);
         }
-        if self.pool.delete(old).is_ok() {
+        if joined::delete(&*self.pool, old).is_ok() {
             let _ = self.table.remove(&*self.pool, old);
         }
         self.note(to, |attr| (attr.mtime, attr.ctime) = (now(), now()));
@@ -222,9 +263,6 @@ impl Fs {
     pub fn change(&mut self, ino: u64, change: &Change) -> Answer<FileAttr> {
         self.writable()?;
         if let Some(size) = change.size {
-            if size > MAX_DATA {
-                return Err(Errno::EFBIG);
-            }
             self.content(ino, |content| content.resize(size))?;
         }
         let resized = change.size.is_some();
@@ -346,9 +384,15 @@ impl Fs {
             return Ok(());
         }
         let id = self.object(ino)?.id;
-        self.pool.sync(id).map_err(errno)?;
+        let whole = if self.native { vec![id] } else { self.objects(id)? };
+        whole.iter().try_for_each(|id| self.pool.sync(*id)).map_err(errno)?;
         self.table.write(&*self.pool, id).map_err(errno)?;
         self.table.sync(&*self.pool).map_err(errno)
+    }
+
+    /// The objects that a file is.
+    fn objects(&self, id: ObjectId) -> Answer<Vec<ObjectId>> {
+        Ok(Joined::find(&*self.pool, id).map_err(errno)?.objects)
     }
 
     pub fn room(&self) -> Answer<Room> {

@@ -9,7 +9,7 @@ use std::{
 };
 
 use nix::fcntl::{Flock, FlockArg};
-use twz::{Backend, Binding, DATA_START, Error, NewObject, ObjectId, Result, Rights};
+use twz::{Backend, Binding, DATA_START, Error, NewObject, ObjectId, Result, Rights, joined};
 
 use super::attr::{Attr, RECORD};
 
@@ -126,7 +126,7 @@ impl Table {
         }
         match pool.stat(id) {
             Err(Error::NoObject(_)) => None,
-            Ok(stat) if attr.orphan && stat.names == 0 => match pool.delete(id) {
+            Ok(stat) if attr.orphan && stat.names == 0 => match joined::delete(pool, id) {
                 Ok(()) | Err(Error::NoObject(_)) => None,
                 Err(_) => Some(attr),
             },

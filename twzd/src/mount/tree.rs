@@ -5,7 +5,7 @@
 use std::ffi::OsStr;
 
 use fuser::{Errno, FileAttr, RenameFlags, Request};
-use twz::{Binding, Error, NewObject, ObjectId, ObjectStat, Rights};
+use twz::{Binding, Error, MAX_DATA, NewObject, ObjectId, ObjectStat, Rights, joined};
 
 use super::{
     Fs, PROCESSES,
@@ -16,9 +16,6 @@ use super::{
 };
 
 type Answer<T> = Result<T, Errno>;
-
-/// Most objects that are known of at a time.
-const MOST_KNOWN: usize = 1 << 14;
 
 /// What is to be made.
 pub struct New<'a> {
@@ -53,25 +50,6 @@ impl Fs {
     pub(super) fn writable(&self) -> Answer<()> {
         self.stats.borrow_mut().clear();
         if self.read_only { Err(Errno::EROFS) } else { Ok(()) }
-    }
-
-    /// What an object is. In an image that is to walk all its pages, and nobody else
-    /// changes it: what was asked once holds until the next change.
-    pub(super) fn stat(&self, id: ObjectId) -> twz::Result<ObjectStat> {
-        if !self.alone {
-            return self.pool.stat(id);
-        }
-        let known = self.stats.borrow().get(&id).cloned();
-        if let Some(stat) = known {
-            return Ok(stat);
-        }
-        let stat = self.pool.stat(id)?;
-        let mut known = self.stats.borrow_mut();
-        if known.len() >= MOST_KNOWN {
-            known.clear();
-        }
-        known.insert(id, stat.clone());
-        Ok(stat)
     }
 
     pub fn lookup(&mut self, parent: u64, name: &OsStr) -> Answer<FileAttr> {
@@ -293,17 +271,32 @@ impl Fs {
         let Binding::Object(id) = self.pool.lookup(&path).map_err(errno)? else {
             return Err(Errno::EISDIR);
         };
-        self.pool.unbind(&path).map_err(errno)?;
+        self.losing_name(id);
+        self.pool.unbind(&path).map_err(errno).inspect_err(|_| self.lost_name(id))?;
         self.changed(parent);
         self.lost_name(id);
         Ok(())
     }
 
+    /// A file of several objects is about to lose a name. If that is the last, who is
+    /// killed before all of them are deleted is to leave word of it.
+    fn losing_name(&mut self, id: ObjectId) {
+        if self.native || self.pool.size(id).is_ok_and(|size| size < MAX_DATA) {
+            return;
+        }
+        let Ok(stat) = self.stat(id) else { return };
+        let attr = self.attr_of(id, &stat);
+        if attr.made && stat.names == 1 {
+            let _ = self.table.set(&*self.pool, id, Attr { orphan: true, ..attr });
+        }
+    }
+
     /// An object has a name less. One that the mount made goes with the last, as soon
     /// as nobody has it open; one that was an object before stays one.
     pub(super) fn lost_name(&mut self, id: ObjectId) {
+        self.stats.borrow_mut().remove(&id);
         let Ok(stat) = self.stat(id) else { return };
-        let mut attr = self.attr_of(id, &stat);
+        let mut attr = Attr { orphan: false, ..self.attr_of(id, &stat) };
         attr.ctime = now();
         if stat.names != 0 || !attr.made {
             return self.table.note(id, attr);
@@ -313,7 +306,7 @@ impl Fs {
             attr.orphan = true;
             // Unwritten, it would have to be found by a check.
             let _ = self.table.set(&*self.pool, id, attr);
-        } else if self.pool.delete(id).is_ok() {
+        } else if joined::delete(&*self.pool, id).is_ok() {
             let _ = self.table.remove(&*self.pool, id);
         }
     }
@@ -406,7 +399,7 @@ impl Fs {
                 self.replace_dir(&old, &new)?;
                 self.nodes.remove_dir(to.0, new_name);
             } else {
-                self.pool.rename(&old, &new).map_err(errno)?;
+                self.replace(&old, &new, target)?;
             }
             self.nodes.move_dir((from.0, old_name), (to.0, new_name));
             if let Some(Binding::Object(id)) = target {
@@ -423,6 +416,15 @@ impl Fs {
         };
         self.note(moved, |attr| attr.ctime = now());
         Ok(())
+    }
+
+    /// Renames what may take the place of a file.
+    fn replace(&mut self, old: &str, new: &str, target: Option<Binding>) -> Answer<()> {
+        let Some(Binding::Object(id)) = target else {
+            return self.pool.rename(old, new).map_err(errno);
+        };
+        self.losing_name(id);
+        self.pool.rename(old, new).map_err(errno).inspect_err(|_| self.lost_name(id))
     }
 
     /// Renames a directory to the name of one that has nothing in it.

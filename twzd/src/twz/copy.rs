@@ -2,6 +2,7 @@
 //! `twz cp` and `twz rm`: copying and deleting objects.
 
 use clap::Args;
+use twz::{Joined, joined};
 
 use crate::{
     exit::{Exit, Fail, Outcome},
@@ -38,14 +39,15 @@ impl CpArgs {
             must_be_free(&*pool, name)?;
         }
         let source = pool.stat(find::object(&*pool, &self.object)?)?;
-        let id = pool.copy(source.id, &copy_of(&source, self.immutable))?;
+        let id = joined::copy(&*pool, source.id, &copy_of(&source, self.immutable))?;
         if let Some(name) = &self.name {
             bind_or_delete(&*pool, name, id)?;
         }
-        pool.sync(id)?;
+        let file = Joined::find(&*pool, id)?;
+        file.objects.iter().try_for_each(|id| pool.sync(*id))?;
         let name = self.name.as_ref().map(|name| name.as_str().into());
         let id = id.to_string();
-        let document = json::Made { id: id.clone(), size: source.size, name };
+        let document = json::Made { id: id.clone(), size: file.length, name };
         session.answer(&document, |out, _| writeln!(out, "{id}"))?;
         Ok(Exit::Done)
     }
@@ -98,7 +100,7 @@ impl RmArgs {
                 pool.unbind(name.as_str())?;
                 document.unbound.push(name.as_str().into());
             }
-            pool.delete(id)?;
+            joined::delete(&*pool, id)?;
             document.removed.push(id.to_string());
         }
         let objects = count(document.removed.len() as u64, "object");

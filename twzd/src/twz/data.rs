@@ -8,7 +8,7 @@ use std::{
 };
 
 use clap::{Args, ValueHint};
-use twz::{Backend, DATA_START, MAX_DATA, ObjectId};
+use twz::{Backend, DATA_START, Joined, MAX_DATA, ObjectId, joined};
 
 use crate::{
     exit::{Exit, Fail, Outcome},
@@ -46,17 +46,21 @@ impl CatArgs {
     pub fn run(&self, session: &mut Session) -> Outcome {
         let pool = session.open()?;
         let id = find::object(&*pool, &self.object)?;
-        let stat = pool.stat(id)?;
-        let Some(left) = stat.size.checked_sub(self.offset) else {
+        pool.stat(id)?;
+        let file = Joined::find(&*pool, id)?;
+        let Some(left) = file.length.checked_sub(self.offset) else {
             return Err(Fail::no(
-                format!("object {id} has {} bytes, and {} is past its end", stat.size, self.offset),
+                format!(
+                    "object {id} has {} bytes, and {} is past its end",
+                    file.length, self.offset
+                ),
                 "give a smaller --offset",
             ));
         };
         let length = left.min(self.length.unwrap_or(left));
         if session.json() {
             let mut data = Vec::new();
-            read(&*pool, id, self.offset, length, &mut |part| {
+            read(&*pool, &file, self.offset, length, &mut |part| {
                 data.extend_from_slice(part);
                 Ok(())
             })?;
@@ -69,7 +73,7 @@ impl CatArgs {
             session.answer(&document, |_, _| Ok(()))?;
         } else {
             let out = session.raw();
-            read(&*pool, id, self.offset, length, &mut |part| {
+            read(&*pool, &file, self.offset, length, &mut |part| {
                 out.write_all(part).map_err(Fail::stdout)
             })?;
         }
@@ -77,10 +81,10 @@ impl CatArgs {
     }
 }
 
-/// Reads `length` bytes of an object's data in parts.
+/// Reads `length` bytes of a file in parts.
 fn read(
     pool: &dyn Backend,
-    id: ObjectId,
+    file: &Joined,
     offset: u64,
     length: u64,
     each: &mut dyn FnMut(&[u8]) -> Outcome<()>,
@@ -90,7 +94,7 @@ fn read(
     while done < length {
         let step = (length - done).min(STEP as u64) as usize;
         let part = &mut buffer[..step];
-        pool.read(id, DATA_START + offset + done, part)?;
+        file.read(pool, offset + done, part)?;
         each(part)?;
         done += step as u64;
     }
@@ -149,9 +153,9 @@ impl WriteArgs {
         let length = target.fill(&mut source, &mut bar)?;
         drop(bar);
         let end = self.offset + length;
-        let mut size = stat.size.max(if length == 0 { 0 } else { end });
+        let mut size = Joined::find(&*pool, id)?.length;
         if self.truncate && size != end {
-            pool.resize(id, end)?;
+            joined::resize(&*pool, id, end)?;
             size = end;
         }
         pool.sync(id)?;
@@ -277,7 +281,7 @@ impl ResizeArgs {
         let id = find::object(&*pool, &self.object)?;
         let stat = pool.stat(id)?;
         must_be_writable(&*pool, &stat)?;
-        pool.resize(id, self.size)?;
+        joined::resize(&*pool, id, self.size)?;
         pool.sync(id)?;
         let id = id.to_string();
         let sentence = format!("{id} has {} now, and had {}", count(self.size, "byte"), stat.size);

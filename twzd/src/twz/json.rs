@@ -80,9 +80,15 @@ pub struct PoolCopy {
 #[derive(Serialize)]
 pub struct Object {
     pub id: String,
-    /// "bytes", "typed", "view", "names", "context", "log", "thread", or "kind-N".
+    /// "bytes", "typed", "view", "names", "context", "log", "thread", "part", or "kind-N".
     pub kind: String,
     pub size: u64,
+    /// Only of the first object of a file that is several: bytes of all of them.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub length: Option<u64>,
+    /// And the other ones, in their order.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub parts: Option<Vec<String>>,
     /// Bytes it takes on the medium.
     pub stored: u64,
     pub rights: String,

@@ -9,7 +9,7 @@ use twz::{Backend, Binding, ObjectId, kind};
 use crate::{
     exit::{Exit, Outcome},
     find, json,
-    object::describe,
+    object::describe_file,
     paths::{self, NamePath},
     session::Session,
     size,
@@ -18,8 +18,9 @@ use crate::{
 
 /// List the objects of the pool
 ///
-/// Those that the library keeps for itself, logs of transactions and the table of
-/// processes, are not shown without --all. An object that is damaged is listed with
+/// Those that the library keeps for itself, logs of transactions, the table of
+/// processes, and the parts of a file behind its first object, are not shown without
+/// --all. An object that is damaged is listed with
 /// what is wrong; the exit code is 6 then.
 #[derive(Args)]
 #[command(after_help = "EXAMPLES
@@ -56,7 +57,7 @@ impl LsArgs {
             let own = names.as_mut().map(|names| names.remove(&id).unwrap_or_default());
             match pool.stat(id) {
                 Ok(stat) if !self.all && kind::is_housekeeping(stat.kind) => {}
-                Ok(stat) => document.objects.push(describe(&stat, own)),
+                Ok(stat) => document.objects.push(describe_file(&*pool, &stat, own)?),
                 // Deleted since it was listed.
                 Err(twz::Error::NoObject(_)) => {}
                 Err(error) => document
@@ -84,7 +85,8 @@ impl LsArgs {
         }
         let mut table = Table::new(&headings);
         for object in &document.objects {
-            let mut cells = vec![object.id.clone(), object.kind.clone(), size::human(object.size)];
+            let length = object.length.unwrap_or(object.size);
+            let mut cells = vec![object.id.clone(), object.kind.clone(), size::human(length)];
             if self.long {
                 cells.extend([size::human(object.stored), object.rights.clone()]);
                 cells.push(if object.flags.is_empty() {
@@ -137,7 +139,7 @@ impl InfoArgs {
             0 => Vec::new(),
             _ => paths::names_of(&*pool, id)?,
         };
-        let object = describe(&stat, Some(names));
+        let object = describe_file(&*pool, &stat, Some(names))?;
         session.answer(&object, |out, style| {
             let mut line = |what: &str, value: &str| {
                 writeln!(out, "{} {value}", style.bold(&format!("{what:<12}")))
@@ -145,6 +147,12 @@ impl InfoArgs {
             line("id", &object.id)?;
             line("kind", &object.kind)?;
             line("size", &exact(object.size))?;
+            if let Some(length) = object.length {
+                line("length", &format!("{}, with the parts that follow", exact(length)))?;
+            }
+            for (i, part) in object.parts.iter().flatten().enumerate() {
+                line(if i == 0 { "parts" } else { "" }, part)?;
+            }
             line("stored", &exact(object.stored))?;
             line("rights", &object.rights)?;
             line("flags", if object.flags.is_empty() { "-" } else { "immutable" })?;

@@ -2,7 +2,7 @@
 //! What an object is, in words.
 
 use twz::{
-    Backend, NewObject, ObjectId, ObjectStat, Rights, flags, kind,
+    Backend, Joined, MAX_DATA, NewObject, ObjectId, ObjectStat, Rights, flags, kind,
     security::{DEFAULT, why},
 };
 
@@ -21,6 +21,7 @@ pub fn kind_name(kind: u32) -> String {
         kind::PROCESSES => "processes".into(),
         kind::KEY => "key".into(),
         kind::SECRET => "secret".into(),
+        kind::PART => "part".into(),
         other => format!("kind-{other}"),
     }
 }
@@ -64,8 +65,27 @@ pub fn describe(stat: &ObjectStat, names: Option<Vec<NamePath>>) -> json::Object
         nonce: hex(&identity.nonce),
         content: immutable.then(|| hex(&identity.content)),
         name_count: stat.names,
+        length: None,
+        parts: None,
         names: names.map(|names| names.iter().map(|name| name.as_str().into()).collect()),
     }
+}
+
+/// The document for an object, with what it is as a file where it is several.
+pub fn describe_file(
+    pool: &dyn Backend,
+    stat: &ObjectStat,
+    names: Option<Vec<NamePath>>,
+) -> twz::Result<json::Object> {
+    let mut object = describe(stat, names);
+    if stat.size == MAX_DATA {
+        let file = Joined::find(pool, stat.id)?;
+        if file.is_joined() {
+            object.length = Some(file.length);
+            object.parts = Some(file.objects.iter().skip(1).map(|id| id.to_string()).collect());
+        }
+    }
+    Ok(object)
 }
 
 /// Refuses to change what may not be changed in the context that this acts in,
