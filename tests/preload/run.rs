@@ -4,12 +4,16 @@
 
 use std::{
     fs,
+    os::unix::{
+        fs::{MetadataExt as _, PermissionsExt as _, chown},
+        process::CommandExt as _,
+    },
     path::{Path, PathBuf},
     process::{Command, Output},
 };
 
 use tempfile::TempDir;
-use twz_preload_tests::{library, other, traps, twz};
+use twz_preload_tests::{library, other, skip, traps, twz};
 
 /// An installed command, with the library at `place` or nowhere, and a pool.
 struct Installed {
@@ -107,6 +111,93 @@ fn what_was_copied_is_counted() {
     assert_eq!(output.status.code(), Some(128 + 9));
     let run = ["run", "--stats", "--", "sh", "-c", "exit 7"];
     assert_eq!(installed.twz(&run).output().unwrap().status.code(), Some(7));
+}
+
+/// A copy of `touch` that begins with the rights of this user and group.
+fn elevated(to: &Path, owner: (u32, u32), mode: u32) {
+    fs::copy("/usr/bin/touch", to).unwrap();
+    chown(to, Some(owner.0), Some(owner.1)).unwrap();
+    fs::set_permissions(to, fs::Permissions::from_mode(mode)).unwrap();
+}
+
+/// Whether files there can give rights at all; said to `skip` if not.
+fn gives_rights(path: &Path) -> bool {
+    let options = Command::new("findmnt").args(["-no", "OPTIONS", "-T"]).arg(path).output();
+    let counts =
+        options.is_ok_and(|said| said.status.success() && !texts(&said).0.contains("nosuid"));
+    let root = fs::metadata("/proc/self").unwrap().uid() == 0;
+    match (counts, root) {
+        (true, true) => return true,
+        (true, false) => skip("setuid programs: only root can make one of another user"),
+        (false, _) => skip("setuid programs: temporary files are on a file system without them"),
+    }
+    false
+}
+
+#[test]
+fn a_program_with_rights_of_its_own_is_refused() {
+    let installed = Installed::new(Some("bin/libtwz_posix.so"));
+    if !gives_rights(installed.home.path()) {
+        return;
+    }
+    let (nobody, other) = (65534, 12345);
+    for (name, mode) in [(".", 0o755), ("pool", 0o777), ("pool/names", 0o777)] {
+        fs::set_permissions(installed.path(name), fs::Permissions::from_mode(mode)).unwrap();
+    }
+    let marker = installed.path("pool/names/marker");
+    let run = |who: u32, how: &[&str], program: &Path| {
+        let mut command = Command::new(how[0]);
+        command.args(&how[1..]).args(["run", "--"]).arg(program).arg(&marker);
+        command.env("TWZ_POOL", installed.path("pool")).env("PATH", installed.path("bin"));
+        command.env_remove("LD_PRELOAD").uid(who).gid(who);
+        let output = command.output().unwrap();
+        let did = fs::remove_file(&marker).is_ok();
+        assert_eq!(did, output.status.success(), "{output:?}");
+        (did, output.status.code(), texts(&output).1)
+    };
+    let twz = installed.path("bin/twz").display().to_string();
+    let program = installed.path("bin/elevated");
+    let refused = |who: u32, program: &Path, what: &str| {
+        let (did, code, complaint) = run(who, &[&twz], program);
+        assert!(!did && code == Some(1), "{who} {what}: {code:?} {complaint}");
+        assert!(complaint.contains(&format!("elevated is {what}:")), "{complaint}");
+        assert!(complaint.contains("run it without 'twz run'"), "{complaint}");
+    };
+    let runs = |who: u32, how: &[&str], program: &Path| {
+        let (did, code, complaint) = run(who, how, program);
+        assert!(did, "{who} {how:?} {program:?}: {code:?} {complaint}");
+    };
+
+    for (owner, mode, who, what) in [
+        ((0, 0), 0o4755, nobody, "setuid"),
+        ((other, 0), 0o4755, nobody, "setuid"),
+        ((other, 0), 0o4755, 0, "setuid"),
+        ((nobody, other), 0o2755, nobody, "setgid"),
+        ((0, other), 0o2755, 0, "setgid"),
+    ] {
+        elevated(&program, owner, mode);
+        refused(who, &program, what);
+        // By its name alone, and as what runs a script.
+        refused(who, Path::new("elevated"), what);
+        let script = installed.path("bin/script");
+        fs::write(&script, format!("#! {}\n", program.display())).unwrap();
+        fs::set_permissions(&script, fs::Permissions::from_mode(0o755)).unwrap();
+        refused(who, &script, what);
+    }
+    // Nothing is gained by these, or by anything.
+    for (owner, mode, who) in [
+        ((0, 0), 0o4755, 0),
+        ((nobody, 0), 0o4755, nobody),
+        ((nobody, other), 0o2745, nobody),
+        ((nobody, nobody), 0o2755, nobody),
+        ((0, 0), 0o755, nobody),
+    ] {
+        elevated(&program, owner, mode);
+        runs(who, &[&twz], &program);
+        runs(who, &[&twz], Path::new("elevated"));
+    }
+    elevated(&program, (0, 0), 0o4755);
+    runs(nobody, &["/usr/bin/setpriv", "--no-new-privs", &twz], &program);
 }
 
 #[test]
