@@ -114,6 +114,59 @@ fn under_power_it_does_the_same() {
     }
 }
 
+/// Batches with keys of all lengths, some that are there and some that come twice.
+fn in_batches(durability: Durability) {
+    let pool = Pool::in_memory();
+    let space = pool.open();
+    space.set_durability(durability);
+    let store = Store::<2>::new(&space);
+    let (mut model, mut rng) = (HashMap::<Vec<u8>, Vec<u8>>::new(), Rng(77));
+    let (map, w) = (store.index.root(), store.index.lock().unwrap());
+    for round in 0..60u64 {
+        let keys: Vec<_> = (0..rng.next() % 60).map(|_| key(rng.next() % 900)).collect();
+        let values: Vec<_> =
+            (0..keys.len()).map(|n| [round, n as u64].map(u64::to_le_bytes)).collect();
+        let records = values.iter().map(|value| store.data.append(value.as_flattened()).unwrap());
+        let pairs: Vec<_> = keys.iter().map(Vec::as_slice).zip(records).collect();
+        map.insert_all(&w, &pairs).unwrap();
+        for (key, value) in keys.into_iter().zip(values) {
+            model.insert(key, value.as_flattened().to_vec());
+        }
+        if round % 3 == 0 {
+            let gone: Vec<_> = model.keys().take(5).cloned().collect();
+            for key in gone {
+                assert!(map.remove(&w, &key).unwrap());
+                model.remove(&key);
+            }
+        }
+        assert_eq!(map.len(), model.len() as u64);
+    }
+    assert!(model.len() > 400);
+    assert_eq!(store.all().into_iter().collect::<HashMap<_, _>>(), model);
+    map.insert_all(&w, &[]).unwrap();
+    // What cannot be pointed to leaves no key behind.
+    let plain = space.create(PtrMap::<Field<u64>, 2>::new()).unwrap();
+    let (w, key, here) = (plain.lock().unwrap(), [b'k'; 16], plain.alloc(Field::new(7)).unwrap());
+    let (both, nowhere) = ([[b'l'; 16], key], Field::new(8));
+    let pairs = [(&both[0][..], here), (&both[1][..], &nowhere)];
+    assert!(matches!(plain.root().insert_all(&w, &pairs), Err(Error::NotInObject)));
+    assert!(!plain.root().contains_key(&key).unwrap());
+    plain.root().insert_all(&w, &[(&key, here)]).unwrap();
+    assert_eq!(plain.root().get(&key).unwrap().map(Field::get), Some(7));
+    let there = both.iter().filter(|key| plain.root().contains_key(*key).unwrap()).count();
+    assert_eq!(plain.root().len(), there as u64);
+}
+
+#[test]
+fn many_at_once_are_as_one_after_the_other() {
+    in_batches(Durability::Process);
+}
+
+#[test]
+fn and_so_are_many_at_once_under_power() {
+    in_batches(Durability::Power);
+}
+
 #[test]
 fn a_map_of_another_width_is_another_type() {
     let pool = Pool::new();
@@ -404,12 +457,43 @@ fn child_inserts() {
 }
 
 #[test]
+fn child_inserts_many() {
+    let Some((pool, id)) = child("child_inserts_many") else { return };
+    let space = Space::open(pool).unwrap();
+    space.set_durability(Durability::Power);
+    let index = space.open_object::<Map<1>>(id).unwrap();
+    let data = space.create_records(&NewObject::default()).unwrap();
+    let mut rng = Rng(std::process::id() as u64 | 1);
+    loop {
+        let keys: Vec<_> = (0..50).map(|_| key(rng.next() % 5000)).collect();
+        let value = |key: &Vec<u8>, byte| [&key[..], &[byte; 50]].concat();
+        let values = keys.iter().map(|key| value(key, rng.next() as u8)).collect::<Vec<_>>();
+        let records = values.iter().map(|value| data.append(value).unwrap());
+        let pairs: Vec<_> = keys.iter().map(Vec::as_slice).zip(records).collect();
+        let w = index.lock().unwrap();
+        index.root().insert_all(&w, &pairs).unwrap();
+        for key in &keys[..20] {
+            index.root().remove(&w, key).unwrap();
+        }
+    }
+}
+
+#[test]
 fn a_killed_writer_leaves_each_key_as_before_or_after() {
+    killed("child_inserts");
+}
+
+#[test]
+fn and_so_does_one_that_sets_many_at_once() {
+    killed("child_inserts_many");
+}
+
+fn killed(writer: &str) {
     let pool = Pool::in_memory();
     let space = pool.open();
     let store = Store::<1>::new(&space);
     for _ in 0..10 {
-        kill_some("child_inserts", pool.path(), store.index.id(), 2);
+        kill_some(writer, pool.path(), store.index.id(), 2);
         let all = store.all();
         for (key, value) in &all {
             assert_eq!(&value[..key.len()], key);

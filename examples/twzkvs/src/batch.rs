@@ -3,10 +3,7 @@
 //! several times for each key.
 //!
 //! What is stored and not yet synced reaches the disk in any order. So the values are
-//! synced before there is a pointer to one. The pointer of a key that is there is then
-//! one word: whichever of its two values it leads to after a power cut, that value is
-//! there. A new key is several words and two counts, and which of them has to be there
-//! first is the map's to see to: each of those is waited for by itself.
+//! synced before there is a pointer to one; the pointers are the map's to see to.
 
 use twz::{Durability, Object, Record, Records, Result, Space};
 
@@ -15,7 +12,8 @@ use crate::Writer;
 impl<const W: usize> Writer<'_, W> {
     /// Sets the values of many keys, the later of two that are the same. They survive
     /// a power cut when it has returned, and it waits for the disk once for all values
-    /// and once for all keys that are there already. If it fails, any of them are set.
+    /// and, as `PtrMap::insert_all` does, a few times for all keys. If it fails, any of
+    /// them are set.
     ///
     /// It is for a page cache; on persistent memory [`Writer::put`] of each is faster.
     /// Meanwhile no other thread may change anything through the same [`Space`].
@@ -36,22 +34,9 @@ impl<const W: usize> Writer<'_, W> {
             true => data.persist(0, data.used())?,
             false => data.sync()?,
         }
-        let mut new = Vec::new();
-        let set = || -> Result<()> {
-            for ((key, _), record) in pairs.iter().zip(&records) {
-                if map.contains_key(key)? {
-                    map.insert(&self.lock, key, record)?;
-                } else {
-                    new.push((key, record));
-                }
-            }
-            Ok(())
-        };
-        volatile(space, set)?;
-        if new.len() < records.len() {
-            self.index.persist(0, self.index.len()?)?;
-        }
-        new.iter().try_for_each(|(key, record)| map.insert(&self.lock, key, record).map(|_| ()))?;
+        let set: Vec<_> =
+            pairs.iter().zip(&records).map(|((key, _), record)| (*key, *record)).collect();
+        map.insert_all(&self.lock, &set)?;
         Ok(records.len())
     }
 }

@@ -49,6 +49,7 @@ mod header;
 mod logged;
 mod memory;
 mod node;
+mod ptr_batch;
 mod ptr_change;
 mod ptr_map;
 mod ptr_table;

@@ -163,9 +163,15 @@ impl<'a, O, T: Persist, const W: usize> Change<'a, O, T, W> {
         Ok(())
     }
 
-    fn flush<V>(&self, value: &V) -> Result<()> {
-        let at = (address(value) - self.object.address()) as u64 - DATA_START;
+    /// Sends something that is in the object on its way, where that matters.
+    pub fn flush<V>(&self, value: &V) -> Result<()> {
+        let at = self.data_offset(address(value));
         if self.durable { self.object.flush(at, size_of::<V>() as u64) } else { Ok(()) }
+    }
+
+    /// Where in the object's data an address is.
+    pub fn data_offset(&self, address: usize) -> u64 {
+        (address - self.object.address()) as u64 - DATA_START
     }
 
     /// Puts a long key into the object: where it is.

@@ -6,7 +6,8 @@
 //!         FOT entries that are durable, hash key (1 + W)
 //! ```
 //!
-//! [`super::ptr_table`] has the rest of the layout, [`super::ptr_change`] the changes.
+//! [`super::ptr_table`] has the rest of the layout, [`super::ptr_change`] the changes,
+//! [`super::ptr_batch`] those of many keys at once.
 //!
 //! Unlike in a [`super::HashMap`] a slot is one key's as long as its table lives,
 //! and a change of it is one store of a pointer: no log, and nothing that a reader
@@ -99,7 +100,7 @@ impl<T, const W: usize> PtrMap<T, W> {
     }
 
     #[inline(always)]
-    fn probe<'k>(&self, key: &'k [u8]) -> Probe<'k, W> {
+    pub(super) fn probe<'k>(&self, key: &'k [u8]) -> Probe<'k, W> {
         if let Some(words) = short(key) {
             return Probe { key, kind: 0, hash: self.hash(words.into_iter()), words };
         }

@@ -75,6 +75,8 @@ pub struct Case {
     pub operation: &'static str,
     pub setup: Op,
     pub ops: &'static [Op],
+    /// Whether what is cut may have done some of it.
+    pub partly: bool,
     /// Whether two processes have the objects.
     pub two: bool,
     /// What does the same at once as `ops` do one after the other, and says when each
@@ -83,12 +85,17 @@ pub struct Case {
 }
 
 const fn case(operation: &'static str, name: &'static str, setup: Op, ops: &'static [Op]) -> Case {
-    Case { name, operation, setup, ops, two: false, at_once: None }
+    Case { name, operation, setup, ops, partly: false, two: false, at_once: None }
+}
+
+/// Of which a cut may leave some keys set.
+const fn some(operation: &'static str, name: &'static str, setup: Op, ops: &'static [Op]) -> Case {
+    Case { partly: true, ..case(operation, name, setup, ops) }
 }
 
 /// Of two processes.
 const fn two(name: &'static str, setup: Op, ops: &'static [Op], at_once: Option<Op>) -> Case {
-    Case { name, operation: "two logs", setup, ops, two: true, at_once }
+    Case { operation: "two logs", two: true, at_once, ..case("", name, setup, ops) }
 }
 
 /// An object as it is at first.
@@ -273,6 +280,15 @@ fn alloc_run(p: &Pair) -> twz::Result<()> {
     })
 }
 
+/// A block that is more than is copied into a record.
+fn alloc_much(p: &Pair) -> twz::Result<()> {
+    p.space.transaction(|tx| {
+        let at = tx.take(&p.a, 5000, 64)?;
+        tx.set(&p.a.root().x, at)
+    })
+}
+
+/// Gives back what is kept there, a run or not.
 fn free_run(p: &Pair) -> twz::Result<()> {
     p.space.transaction(|tx| {
         tx.give(&p.a, tx.get(&p.a.root().x)?)?;
@@ -353,11 +369,29 @@ fn leaves_miscounted(p: &Pair) -> twz::Result<()> {
     p.a.sync()
 }
 
+fn few_insert_all(p: &Pair, keys: &[u64]) -> twz::Result<()> {
+    let leaves = keys.iter().map(|&key| p.a.alloc(leaf(key))).collect::<twz::Result<Vec<_>>>()?;
+    leaves.iter().try_for_each(|leaf| p.a.persist_value(*leaf))?;
+    let names: Vec<_> = keys.iter().map(|key| key.to_le_bytes()).collect();
+    let pairs: Vec<_> = names.iter().map(|name| &name[..]).zip(leaves).collect();
+    p.a.root().few.insert_all(&p.a.lock()?, &pairs)
+}
+
 /// The leaf is in the same object: what leads to it needs no entry of the FOT.
 fn few_insert(p: &Pair, key: u64) -> twz::Result<()> {
     let leaf = p.a.alloc(leaf(key))?;
     p.a.persist_value(leaf)?;
     p.a.root().few.insert(&p.a.lock()?, &key.to_le_bytes(), leaf).map(drop)
+}
+
+/// Some that are there, some that are not, and one that comes twice.
+fn leaves_insert_all(p: &Pair, keys: &[u64]) -> twz::Result<()> {
+    let leaves = keys.iter().map(|&key| p.b.alloc(leaf(key))).collect::<twz::Result<Vec<_>>>()?;
+    leaves.iter().try_for_each(|leaf| p.b.persist_value(*leaf))?;
+    let words = |key: u64| if key.is_multiple_of(7) { WIDE + 1 } else { WIDE };
+    let names: Vec<_> = keys.iter().map(|&key| leaves_key(key % 1000, words(key))).collect();
+    let pairs: Vec<_> = names.iter().map(Vec::as_slice).zip(leaves).collect();
+    p.a.root().leaves.insert_all(&p.a.lock()?, &pairs)
 }
 
 fn leaves_remove(p: &Pair, key: u64) -> twz::Result<()> {
@@ -545,6 +579,12 @@ pub const CASES: &[Case] = &[
     case("alloc in a transaction", "alloc", alloc, &[free, alloc]),
     case("alloc in a transaction", "alloc_in_another_object", nothing, &[alloc_across]),
     case("alloc in a transaction", "alloc_a_run", alloc, &[alloc_run]),
+    case(
+        "alloc in a transaction",
+        "alloc_much_after_persist",
+        |p| alloc_much(p).and_then(|()| free_run(p)),
+        &[persist, alloc_much],
+    ),
     case("free in a transaction", "free", alloc, &[free]),
     case("free in a transaction", "free_a_run", alloc_run, &[free_run, alloc_run]),
     case("FOT insert", "fot_insert", nothing, &[point_far]),
@@ -611,6 +651,16 @@ pub const CASES: &[Case] = &[
         leaves_miscounted,
         &[|p| leaves_insert(p, 100), |p| leaves_remove(p, 3)],
     ),
+    some(
+        "map of pointers",
+        "leaves_insert_all",
+        |p| (0..5).try_for_each(|n| leaves_insert(p, n)),
+        &[
+            |p| leaves_insert_all(p, &[3, 100, 1004, 1100, 7]),
+            |p| leaves_insert_all(p, &[2000, 3003, 21, 7]),
+        ],
+    ),
+    some("map of pointers", "few_insert_all", nothing, &[|p| few_insert_all(p, &[100, 101])]),
     case(
         "map of pointers",
         "few_insert",

@@ -52,6 +52,9 @@ const CHECKED: u64 = 8;
 /// One image in so many is gone on with, and the power cut again.
 const GONE_ON: u64 = 3;
 
+/// The bits of a judgement that say what is shown is what some operation left.
+const WHOLE: u64 = u32::MAX as u64;
+
 /// A boot that no other is.
 fn next_boot() {
     static BOOT: AtomicU64 = AtomicU64::new(1000);
@@ -133,6 +136,8 @@ pub struct Recorded {
     events: Vec<Event>,
     /// What may be seen: after each operation, or after any cut of a recovery.
     states: Vec<Vec<u64>>,
+    /// Whether what is cut may have done some of it.
+    partly: bool,
     /// How many recoveries deep it is.
     depth: usize,
     looked: u64,
@@ -149,7 +154,7 @@ impl Recorded {
     ) -> Self {
         let Steps { pages, events } = steps;
         let words = pages.iter().flat_map(|page| page.before.clone()).collect();
-        Self { name, pool, files, pages, words, events, states, depth, looked: 0 }
+        Self { name, pool, files, pages, words, events, states, partly: false, depth, looked: 0 }
     }
 
     /// Runs a case.
@@ -199,7 +204,8 @@ impl Recorded {
         }
         others.push(files_now(&path));
         let pool = Rc::new(Pool { path, ids, files: files.clone(), others, _dir: dir });
-        Ok(Self::new(case.name, pool, files, steps, states, 0))
+        let partly = case.partly;
+        Ok(Self { partly, ..Self::new(case.name, pool, files, steps, states, 0) })
     }
 
     /// Records the recovery of an image that shows state `shown`, and a transaction
@@ -267,7 +273,9 @@ impl Recorded {
         for _ in 0..most.min(picked.len() as u64) {
             let (words, allowed) = picked[random.below(picked.len() as u64) as usize].clone();
             let image = &mut Image::new(words, seed);
-            if let Ok(shown) = self.judge(image, allowed) {
+            if let Ok(shown) = self.judge(image, allowed)
+                && shown & allowed & WHOLE != 0
+            {
                 found.push(self.recovery(image, (shown & allowed).trailing_zeros() as usize)?);
             }
         }
@@ -333,7 +341,7 @@ impl Subject for Recorded {
     fn allowed(&self, at: Position) -> u64 {
         match self.depth {
             0 if at.returned => 1 << at.done,
-            0 => 3 << at.done,
+            0 => 3 << at.done | (self.partly as u64) << (32 + at.done),
             // Whatever recovery is cut at, the next one shows the same.
             _ if at.returned || at.done == 0 => 1 << at.done.saturating_sub(1),
             _ => 3 << (at.done - 1),
@@ -365,7 +373,11 @@ impl Subject for Recorded {
             shown::counts(&pair).map_err(|what| Broken::new("counts right", what))?;
         }
         let seen = first.unwrap_or_default();
-        let mask = (0..).zip(&self.states).map(|(i, state)| ((*state == seen) as u64) << i).sum();
+        let mut mask: u64 =
+            (0..).zip(&self.states).map(|(i, state)| ((*state == seen) as u64) << i).sum();
+        for (i, both) in self.states.windows(2).enumerate().filter(|_| self.partly) {
+            mask |= (shown::is_between(&seen, &both[0], &both[1]) as u64) << (32 + i);
+        }
         if mask & allowed == 0 {
             let text = format!("it shows {seen:?}, which is {mask:#x} and not of {allowed:#x}");
             return Err(Broken::new("before or after", text));

@@ -77,11 +77,15 @@ pub fn fields(root: &Root) -> Vec<u64> {
     words.chain([root.next.is_null() as u64]).collect()
 }
 
-/// What the objects show; what is half there is an error.
+/// Words of a row of what is shown of a map of pointers: which map, a key, its leaf.
+const ROW: usize = 4;
+
+/// What the objects show; what is half there is an error. First how many words come
+/// before the rows of the maps of pointers.
 pub fn view(p: &Pair) -> Result<Vec<u64>, String> {
     let say = |e: twz::Error| e.to_string();
-    let mut seen = Vec::new();
-    for root in [p.a.root(), p.b.root()] {
+    let (mut seen, mut rows) = (vec![0], Vec::new());
+    for (n, root) in (0..).zip([p.a.root(), p.b.root()]) {
         seen.extend(fields(root));
         if !root.next.is_null() {
             match root.next.lea() {
@@ -112,12 +116,28 @@ pub fn view(p: &Pair) -> Result<Vec<u64>, String> {
                 seen.extend([key, value]);
             }
         }
-        seen.extend(leaves(&root.leaves)?.as_flattened());
-        seen.extend(leaves(&root.few)?.as_flattened());
+        for (map, found) in [leaves(&root.leaves)?, leaves(&root.few)?].into_iter().enumerate() {
+            rows.extend(found.into_iter().flat_map(|[key, a, b]| [2 * n + map as u64, key, a, b]));
+        }
         seen.extend(root.list.to_vec().map_err(say)?);
         seen.extend(root.text.get().map_err(say)?.bytes().map(u64::from));
     }
     p.a.heap().check().map_err(say)?;
     p.b.heap().check().map_err(say)?;
+    seen[0] = seen.len() as u64;
+    seen.extend(rows);
     Ok(seen)
+}
+
+/// Whether maps of pointers show some of what has changed from `before` to `after`, each
+/// key as in one of them, and all else is the same.
+pub fn is_between(seen: &[u64], before: &[u64], after: &[u64]) -> bool {
+    let rows = |shown: &[u64]| shown[shown[0] as usize..].as_chunks::<ROW>().0.to_vec();
+    let fixed = |shown: &[u64]| shown[..shown[0] as usize].to_vec();
+    let (seen_rows, before_rows, after_rows) = (rows(seen), rows(before), rows(after));
+    let has = |rows: &[[u64; ROW]], key: &[u64]| rows.iter().any(|row| row[..2] == *key);
+    fixed(seen) == fixed(before)
+        && fixed(seen) == fixed(after)
+        && seen_rows.iter().all(|row| before_rows.contains(row) || after_rows.contains(row))
+        && before_rows.iter().all(|row| has(&seen_rows, &row[..2]) || !has(&after_rows, &row[..2]))
 }
