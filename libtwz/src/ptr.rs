@@ -239,7 +239,10 @@ pub(crate) fn bits_for<A: ?Sized>(place: &A, target: usize) -> Result<PtrBits> {
     let offset = (target & (SLOT_BYTES - 1)) as u64;
     let same = address & !(SLOT_BYTES - 1) == target & !(SLOT_BYTES - 1);
     let index = if same { 0 } else { slow_index(place, target)? };
-    PtrBits::new(index, offset).ok_or(Error::BadPointer { why: "the offset is too large" })
+    match PtrBits::new(index, offset) {
+        Some(bits) => Ok(bits),
+        None => Err(Error::BadPointer { why: "the offset is too large" }),
+    }
 }
 
 #[cold]

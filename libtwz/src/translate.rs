@@ -44,8 +44,9 @@ fn slow<A: ?Sized>(place: &A, address: usize, bits: PtrBits) -> Result<Translati
 /// The space and slot that a place in an object belongs to.
 pub(crate) fn home_of<A: ?Sized>(place: &A) -> Result<(&Core, u32)> {
     let address = (&raw const *place).cast::<u8>() as usize;
-    let core = fault::owner_of(place, address).ok_or(Error::NotInObject)?;
-    Ok((core, core.arena().slot_of(address).ok_or(Error::NotInObject)?))
+    let Some(core) = fault::owner_of(place, address) else { return Err(Error::NotInObject) };
+    let Some(slot) = core.arena().slot_of(address) else { return Err(Error::NotInObject) };
+    Ok((core, slot))
 }
 
 impl Core {

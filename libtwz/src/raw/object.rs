@@ -154,7 +154,9 @@ pub fn init<T: Persist>(target: Translation, offset: u64, value: T) -> Result<()
 /// Copies bytes into the data of an object.
 pub fn write_bytes(target: Translation, offset: u64, bytes: &[u8]) -> Result<()> {
     let address = target.place(offset, bytes.len() as u64).filter(|_| target.writable());
-    let address = address.ok_or(Error::BadPointer { why: "the bytes do not fit in the object" })?;
+    let Some(address) = address else {
+        return Err(Error::BadPointer { why: "the bytes do not fit in the object" });
+    };
     // SAFETY: in the data of a mapped, writable slot; `bytes` is either private
     // memory or, in an object, may overlap: `copy` allows that.
     unsafe { std::ptr::copy(bytes.as_ptr(), address as *mut u8, bytes.len()) };
@@ -164,7 +166,9 @@ pub fn write_bytes(target: Translation, offset: u64, bytes: &[u8]) -> Result<()>
 /// Writes zeros into the data of an object.
 pub fn zero_bytes(target: Translation, offset: u64, len: u64) -> Result<()> {
     let address = target.place(offset, len).filter(|_| target.writable());
-    let address = address.ok_or(Error::BadPointer { why: "the bytes do not fit in the object" })?;
+    let Some(address) = address else {
+        return Err(Error::BadPointer { why: "the bytes do not fit in the object" });
+    };
     // SAFETY: in the data of a mapped, writable slot.
     unsafe { (address as *mut u8).write_bytes(0, len as usize) };
     Ok(())
@@ -185,7 +189,7 @@ impl Arena {
     /// the tail page. The caller holds a reference that keeps the slot mapped.
     pub(crate) fn tail_words(&self, slot: u32, offset: u64, len: u64) -> Result<&[AtomicU64]> {
         use std::sync::atomic::Ordering;
-        let info = self.info(slot).ok_or(Error::NotInObject)?;
+        let Some(info) = self.info(slot) else { return Err(Error::NotInObject) };
         loop {
             match info.state.load(Ordering::Acquire) {
                 slot_state::MAPPED => break,

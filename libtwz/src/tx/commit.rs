@@ -20,7 +20,7 @@ use super::{
 };
 use crate::{
     error::{Error, Result},
-    raw::words::store_bytes,
+    raw::{object::words, words::store_bytes},
     space::Core,
 };
 
@@ -263,9 +263,16 @@ impl Session {
             if at < end {
                 let entry = Entry { kind: Kind::Words, object, len: (end - at) as u32, offset: at };
                 record.push(entry.pack());
-                while at < end {
-                    record.push(self.word(core, range.object, at)?.load(Ordering::Acquire));
-                    at += 8;
+                let own = self.object(range.object)?.own;
+                match words(core, own, at, (end - at).div_ceil(8)) {
+                    Ok(all) => record.extend(all.iter().map(|word| word.load(Ordering::Acquire))),
+                    // Not all of it is data, or was when the end was looked at.
+                    Err(_) => {
+                        while at < end {
+                            record.push(self.word(core, range.object, at)?.load(Ordering::Acquire));
+                            at += 8;
+                        }
+                    }
                 }
             }
         }
