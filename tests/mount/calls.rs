@@ -205,6 +205,18 @@ fn holes_are_zeros() {
 }
 
 #[test]
+fn what_is_not_written_yet_is_no_hole() {
+    everywhere("calls::what_is_not_written_yet_is_no_hole", |place| {
+        let file = open(&place.at("file"));
+        file.write_all_at(b"data", 1 << 20).expect("written");
+        let data = lseek(file.as_fd(), 0, Whence::SeekData).expect("data");
+        assert!(data <= 1 << 20, "{data}");
+        let hole = lseek(file.as_fd(), 1 << 20, Whence::SeekHole).expect("a hole");
+        assert!(hole >= (1 << 20) + 4, "{hole}");
+    });
+}
+
+#[test]
 fn a_copy_has_the_bytes_and_goes_its_own_way() {
     everywhere("calls::a_copy_has_the_bytes_and_goes_its_own_way", |place| {
         let bytes: Vec<u8> = (0..700_001u32).map(|n| (n % 251) as u8).collect();

@@ -62,9 +62,10 @@ fn programs_do_not_notice() {
         return;
     }
     everywhere(test, |place| {
+        let home = place.home;
         let script = format!(
             r#"
-            edge={EDGE} size=$((2 * {EDGE} + 4096))
+            edge={EDGE} size=$((2 * {EDGE} + 1048576))
             around() {{ cmp -i $((edge - 1600000)) -n 3200000 "$1" "$2"; }}
             truncate -s $size big
             [ "$(stat -c %s big)" = $size ]
@@ -79,8 +80,17 @@ fn programs_do_not_notice() {
             around big copy && around big sparse
             sync copy sparse
             [ "$(stat -c %b copy)" -lt 20000 ] && [ "$(stat -c %b sparse)" -lt 20000 ]
-            echo end >>big
+            echo end >>big && sync big
             [ "$(tail -c 4 big)" = end ] && [ "$(stat -c %s big)" = $((size + 4)) ]
+            python3 - <<'PYTHON'
+import os
+big, ranged = os.open("big", os.O_RDONLY), os.open("ranged", os.O_RDWR | os.O_CREAT)
+while os.copy_file_range(big, ranged, 1 << 30): pass
+PYTHON
+            [ "$(stat -c %s ranged)" = $((size + 4)) ]
+            # The host's file systems do not all keep holes there.
+            [ {home:?} = Directory ] || [ "$(stat -c %b ranged)" -lt 20000 ]
+            around big ranged && rm ranged
             python3 - <<'PYTHON'
 import mmap, os
 edge = {EDGE}
@@ -96,6 +106,8 @@ PYTHON
             around big dir/moved
             truncate -s $((edge + 1)) link && [ "$(stat -c %s dir/moved)" = $((edge + 1)) ]
             rm -r dir && cmp -n 1600001 -i $((edge - 1600000)) big link
+            # Short enough to be copied at once.
+            cp link shared && cmp -i $((edge - 1600000)) link shared && rm shared
             mv sparse link && [ "$(stat -c %s link)" = $size ]
             rm big link && [ -z "$(ls -A)" ]
             "#
@@ -316,6 +328,44 @@ fn a_part_that_nobody_names_is_told() {
     assert!(said.contains("part of a file") && said.contains("0 errors and 2 warnings"), "{said}");
 }
 
+/// A file of many objects is removed, the daemon is killed at any time, and all of the
+/// file is gone, or all of it is there: no part without a file.
+#[test]
+fn a_killed_daemon_leaves_no_parts() {
+    let test = "long::a_killed_daemon_leaves_no_parts";
+    if !mountable(test) || !has(test, &["rm"]) || homes().contains(&Home::Kernel) {
+        return;
+    }
+    let place = Place::mounted(Home::Image);
+    place.unmount();
+    let (before, mut gone) = (objects(&place), 0);
+    for round in 0..12u64 {
+        place.mount();
+        open(&place.at("file")).set_len(MAX_LENGTH).expect("longer");
+        // It answers nothing while it deletes.
+        let server = place.server();
+        let mut busy = Command::new("rm");
+        let mut busy = busy.arg("file").current_dir(place.dir()).spawn().expect("rm runs");
+        std::thread::sleep(Duration::from_micros(1_000 + 1_500 * round));
+        kill(server, Signal::SIGKILL).expect("killed");
+        busy.wait().expect("it ends");
+        place.twz(&["umount", "--lazy", place.dir().to_str().expect("UTF-8")]);
+        place.check_unfinished();
+        place.mount();
+        match fs::metadata(place.at("file")) {
+            Ok(stat) => {
+                assert_eq!(stat.len(), MAX_LENGTH);
+                fs::remove_file(place.at("file")).expect("removed");
+            }
+            Err(_) => gone += 1,
+        }
+        place.unmount();
+        place.check();
+        assert_eq!(objects(&place), before, "after round {round}");
+    }
+    assert!(gone > 0, "none was ever removed");
+}
+
 /// A program makes a file longer and shorter, the daemon is killed at any time, and the
 /// file is as long as it was once made; nothing is left of it when it is removed.
 #[test]
@@ -338,6 +388,7 @@ fn a_killed_daemon_leaves_a_length_that_was() {
                 "while :; do for n in {}; do truncate -s $n file; echo x >>other; done; rm file; done",
                 words.join(" ")
             );
+            let server = place.server();
             let mut busy = Command::new("sh");
             busy.args(["-c", &script]).current_dir(place.dir());
             busy.stdin(Stdio::null()).stderr(Stdio::null());
@@ -346,7 +397,7 @@ fn a_killed_daemon_leaves_a_length_that_was() {
                 std::thread::sleep(Duration::from_millis(1));
             }
             std::thread::sleep(Duration::from_micros(7_300 * round));
-            kill(place.server(), Signal::SIGKILL).expect("killed");
+            kill(server, Signal::SIGKILL).expect("killed");
             kill(nix::unistd::Pid::from_raw(busy.id() as i32), Signal::SIGKILL).expect("killed");
             busy.wait().expect("it ends");
             place.twz(&["umount", "--lazy", place.dir().to_str().expect("UTF-8")]);

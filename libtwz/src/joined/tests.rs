@@ -218,6 +218,9 @@ fn who_is_killed_leaves_the_old_length_or_the_new() {
                 assert_eq!(read(&pool, id, mark, 5), b"12345");
                 // Whatever is left in the way is not in the file, however it goes on.
                 resize(&pool, id, now.min(to)).unwrap();
+                let edge = now.min(to).div_ceil(EDGE) * EDGE;
+                resize(&pool, id, edge).unwrap();
+                assert_eq!(length(&pool, id), edge, "{from} to {to}");
                 resize(&pool, id, 5 * EDGE).unwrap();
                 let behind = now.min(to);
                 for at in LENGTHS.iter().filter(|at| **at > behind) {
