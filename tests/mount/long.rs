@@ -328,6 +328,32 @@ fn a_part_that_nobody_names_is_told() {
     assert!(said.contains("part of a file") && said.contains("0 errors and 2 warnings"), "{said}");
 }
 
+/// All of it goes into another image; a directory, where programs would find it cut off,
+/// does not take it.
+#[test]
+fn a_copied_pool_has_all_of_a_file() {
+    let test = "long::a_copied_pool_has_all_of_a_file";
+    if !mountable(test) || !homes().contains(&Home::Image) {
+        return;
+    }
+    let place = Place::mounted(Home::Image);
+    let file = open(&place.at("file"));
+    file.set_len(EDGE + 9).expect("longer");
+    file.write_all_at(b"edge", EDGE - 2).expect("written");
+    drop(file);
+    place.unmount();
+    let pool = |name: &str| place.beside(name).to_str().expect("UTF-8").to_owned();
+    let (from, image, directory) = (pool("pool"), pool("image"), pool("directory"));
+    let (code, said) = place.refused(&["pool", "copy", &from, &directory]);
+    assert!(code != 0 && said.contains("longer than an object"), "{said}");
+    place.twz(&["pool", "copy", "--image", &from, &image]);
+    let at = (EDGE - 2).to_string();
+    let cat = ["--pool", &image, "cat", "/file", "--offset", &at];
+    let output = Command::new(place.command(&[]).get_program()).args(cat).output();
+    let bytes = output.expect("twz runs").stdout;
+    assert_eq!(bytes, b"edge\0\0\0\0\0\0\0");
+}
+
 /// A file of many objects is removed, the daemon is killed at any time, and all of the
 /// file is gone, or all of it is there: no part without a file.
 #[test]
