@@ -394,6 +394,23 @@ static void opens(int number)
         first = streamed("first", "r");
 }
 
+/* Waits until a process waits, or is gone. */
+static void sleeps(pid_t process)
+{
+    char line[512], name[64];
+    snprintf(name, sizeof(name), "/proc/%d/stat", process);
+    for (int i = 0; i < 2000; i++) {
+        int fd = open(name, O_RDONLY);
+        ssize_t length = read(fd, line, sizeof(line) - 1);
+        close(fd);
+        line[length > 0 ? length : 0] = 0;
+        char *state = strrchr(line, ')');
+        if (state == NULL || state[2] == 'S')
+            return;
+        usleep(10000);
+    }
+}
+
 /*
  * The first stream is opened by a handler, while a read waits in libc: that goes on, or
  * ends, as it would have.
@@ -405,9 +422,10 @@ static void interrupted(const char *how)
     CHECK(sigaction(SIGUSR1, &action, NULL) == 0 && pipe(door) == 0);
     pid_t parent = getpid(), child = fork();
     if (child == 0) {
-        usleep(100000);
+        sleeps(parent);
         kill(parent, SIGUSR1);
-        usleep(400000);
+        usleep(100000);
+        sleeps(parent);
         CHECK(write(door[1], "!", 1) == 1);
         _exit(0);
     }
