@@ -2,11 +2,15 @@
 # SPDX-License-Identifier: MIT OR Apache-2.0
 # The library's own tests, unchanged, with the kernel module as the home of their
 # objects: in the virtual machine, program by program, one test at a time since they
-# share its one pool. Tests that are about directories or images name themselves in
-# the file TWZ_SKIPS. Exits 77 when there is no machine.
+# share its one pool. Then those of transactions in a directory of an ext4 on the same
+# memory, where the library maps with MAP_SYNC and writes cache lines back. Tests that
+# are about directories or images name themselves in the file TWZ_SKIPS. Exits 77 when
+# there is no machine.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
+mkfs=$(command -v mkfs.ext4 || echo /usr/sbin/mkfs.ext4)
+[[ -x $mkfs ]] || { echo "vm-suite.sh: no mkfs.ext4: install e2fsprogs" >&2 && exit 1; }
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 
@@ -44,11 +48,20 @@ for kind in log processes; do
     twz --pool /dev/twz ls --all | grep -q " $kind " || { echo "FAILED: no $kind" && status=1; }
 done
 sed 's/^/SKIPPED HERE /' $TWZ_SKIPS
+
+export TWZ_BACKEND=embedded TMPDIR=/dax
+rmmod twz && mkfs.ext4 -q -b 4096 /dev/pmem0 && mkdir /dax && mount -t ext4 -o dax /dev/pmem0 /dax || exit 1
+twz pool init /dax/pool >/dev/null && twz --pool /dax/pool pool info | grep MAP_SYNC ||
+    { echo "FAILED: it does not map with MAP_SYNC" && status=1; }
+for tests in "twz what_cannot_be_mapped_with_map_sync" tx ptr_map; do
+    echo "-- $tests, in a directory on persistent memory"
+    /tests/$tests --test-threads=1 || status=1
+done
 exit $status
 SCRIPT
 status=0
-scripts/vm.sh run --timeout 1500 --memory 2048 --nvdimm-size 2048 "${add[@]}" --add "$work/suite=/bin/suite" \
-    -- sh /bin/suite | tee "$work/out" || status=${PIPESTATUS[0]}
+scripts/vm.sh run --timeout 1500 --memory 2048 --nvdimm-size 2048 --add "$mkfs" "${add[@]}" \
+    --add "$work/suite=/bin/suite" -- sh /bin/suite | tee "$work/out" || status=${PIPESTATUS[0]}
 # Whoever counts takes them off those that passed.
 [[ -z ${TWZ_SKIPS:-} ]] || sed -n 's/^SKIPPED HERE /on the kernel: /p' "$work/out" >>"$TWZ_SKIPS"
 exit "$status"
