@@ -170,6 +170,7 @@ int twz_space_close(twz_space *space);
 #define TWZ_KIND_PROCESSES 7u /* who has the pool open */
 #define TWZ_KIND_KEY 8u     /* a public key */
 #define TWZ_KIND_SECRET 9u  /* a secret key, sealed or not */
+#define TWZ_KIND_PART 10u /* what is of a long file past its first object */
 
 /* What an object shall be. Zeros (`= {0}`) are sensible throughout. */
 struct twz_new {

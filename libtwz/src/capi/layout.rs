@@ -95,6 +95,7 @@ fn assertions() -> String {
         ("TWZ_KIND_THREAD", kind::THREAD as u64),
         ("TWZ_KIND_KEY", kind::KEY as u64),
         ("TWZ_KIND_SECRET", kind::SECRET as u64),
+        ("TWZ_KIND_PART", kind::PART as u64),
         ("TWZ_CTX_UNDETACHABLE", context_flags::UNDETACHABLE as u64),
         ("TWZ_CTX_CONFINED", context_flags::CONFINED as u64),
         ("TWZ_CTX_SWITCH", attach_flags::SWITCH as u64),
