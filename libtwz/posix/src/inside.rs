@@ -18,6 +18,9 @@ use crate::{
     word::State,
 };
 
+/// As many blocks of a stream's as calls that the kernel answers first (`table.rs`).
+const LONG: u64 = 16 * 4096;
+
 const UNTRIED: u8 = 0;
 const COME: u8 = 1;
 const STAY: u8 = 2;
@@ -64,9 +67,15 @@ fn is_plain(mode: &[u8]) -> bool {
 /// Whether they come, which is seen to now if this is the first file that it matters for.
 fn come(fd: i32) -> bool {
     match CALLS.load(SeqCst) {
-        UNTRIED => sys::with_path(fd, prefix::covers) && begin(),
+        UNTRIED => sys::with_path(fd, prefix::covers) && is_long(fd) && begin(),
         state => state == COME,
     }
+}
+
+/// Whether a stream has enough to read that its descriptor would ever be looked at. Before
+/// that, all code is searched, which is dear in a compiler that only writes what it made.
+fn is_long(fd: i32) -> bool {
+    sys::stat(fd).is_some_and(|stat| stat.size >= LONG)
 }
 
 /// No stream's lock is held here: what libc asks of its list of loaded code is asked now,
