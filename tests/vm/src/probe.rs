@@ -5,10 +5,7 @@
 use std::{
     arch::{asm, global_asm},
     cell::Cell,
-    sync::{
-        Once,
-        atomic::{AtomicU64, Ordering},
-    },
+    sync::atomic::{AtomicBool, AtomicU64, Ordering},
 };
 
 use twz_trace::mark::{ASKS, Mark};
@@ -135,19 +132,23 @@ extern "C" fn on_fault(signal: i32, info: *mut libc::siginfo_t, context: *mut li
 }
 
 fn install() {
-    static ONCE: Once = Once::new();
-    ONCE.call_once(|| {
-        for signal in [libc::SIGSEGV, libc::SIGBUS] {
-            // SAFETY: `on_fault` is a handler of three arguments, and async-signal-safe:
-            // it touches thread-locals without destructors and the saved registers.
-            unsafe {
-                let mut action: libc::sigaction = std::mem::zeroed();
-                action.sa_sigaction = on_fault as *const () as usize;
-                action.sa_flags = libc::SA_SIGINFO | libc::SA_NODEFER;
-                libc::sigaction(signal, &action, std::ptr::null_mut());
-            }
+    // No lock: a child that is forked while another thread has it waits for ever. Twice
+    // does no harm.
+    static INSTALLED: AtomicBool = AtomicBool::new(false);
+    if INSTALLED.load(Ordering::Acquire) {
+        return;
+    }
+    for signal in [libc::SIGSEGV, libc::SIGBUS] {
+        // SAFETY: `on_fault` is a handler of three arguments, and async-signal-safe:
+        // it touches thread-locals without destructors and the saved registers.
+        unsafe {
+            let mut action: libc::sigaction = std::mem::zeroed();
+            action.sa_sigaction = on_fault as *const () as usize;
+            action.sa_flags = libc::SA_SIGINFO | libc::SA_NODEFER;
+            libc::sigaction(signal, &action, std::ptr::null_mut());
         }
-    });
+    }
+    INSTALLED.store(true, Ordering::Release);
 }
 
 /// Whether faults are answered, as they are not any more in a process that was sent one.
