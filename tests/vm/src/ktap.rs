@@ -306,6 +306,7 @@ mod tests {
 
     #[test]
     fn each_end_is_told_from_the_others() {
+        let _turn = process::alone();
         assert_eq!(verdict(Run::Plain(good), None), Ok(()));
         assert_eq!(verdict(Run::Plain(skipped), None), Ok(()));
         assert!(verdict(Run::Plain(bad), None).unwrap_err().contains("wrong"));
@@ -315,6 +316,7 @@ mod tests {
 
     #[test]
     fn an_attack_must_be_able_to_succeed() {
+        let _turn = process::alone();
         assert_eq!(verdict(Run::Guarded("g", stopped), None), Ok(()));
         assert_eq!(verdict(Run::Guarded("g", succeeded), Some("g")), Ok(()));
         assert!(verdict(Run::Guarded("g", succeeded), None).is_err());

@@ -291,6 +291,7 @@ mod tests {
 
     #[test]
     fn who_is_sent_a_signal_dies_of_it() {
+        let _turn = process::alone();
         let child = process::fork(|| {
             install();
             // SAFETY: plain values.

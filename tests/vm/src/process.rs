@@ -135,6 +135,14 @@ pub fn reap_orphans() {
     }
 }
 
+/// Who reaps orphans takes anybody's children, and a child has everybody's descriptors:
+/// tests of this program that have some come one after the other.
+#[cfg(test)]
+pub fn alone() -> std::sync::MutexGuard<'static, ()> {
+    static TURN: std::sync::Mutex<()> = std::sync::Mutex::new(());
+    TURN.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+}
+
 /// The programs that run: number, name, state and what they sleep in, for a report.
 pub fn running() -> Vec<String> {
     let Ok(all) = std::fs::read_dir("/proc") else { return Vec::new() };
@@ -313,6 +321,8 @@ mod tests {
 
     #[test]
     fn descriptors_travel() {
+        // A child of another test would have the writing end, too.
+        let _turn = alone();
         let (a, b) = socket_pair();
         let (reader, writer) = pipe();
         send_fd(&a, writer.as_raw_fd()).unwrap();
@@ -323,6 +333,7 @@ mod tests {
 
     #[test]
     fn children_share_words() {
+        let _turn = alone();
         let shared = Shared::new();
         let child = fork(|| {
             shared.set(3, 9);
