@@ -58,6 +58,8 @@ fn nothing_is_started_twice() {
         daemon.kill();
     });
     let (one, two) = (world.daemon(&[]), world.daemon(&[]));
+    // Once one of them has found it, the other has had its chance, too.
+    until(|| world.process_of("long").is_some(), || world.read("log"));
     std::thread::sleep(Duration::from_millis(300));
     assert_eq!(world.read("began").lines().count(), 1, "{}", world.read("log"));
     assert_eq!(world.thread("long")["state"], "running");
