@@ -27,7 +27,7 @@ use zerocopy::{FromZeros as _, IntoBytes as _};
 use crate::{
     error::{Result, StoreError},
     geometry::Geometry,
-    journal::Journal,
+    journal::{self, Held, Journal},
     media::{Media, MediaError},
     recover,
     store::{Mode, Store},
@@ -66,9 +66,12 @@ pub fn check<M: Media>(
     report: &mut dyn FnMut(Problem),
 ) -> Result<Summary> {
     let geo = Geometry::load(media)?;
-    let mut walk = Checker::new(Looking(media), geo, scratch, report, false)?;
+    let looking = Looking { media, geo, unfinished: None };
+    let mut walk = Checker::new(looking, geo, scratch, report, false)?;
     walk.superblocks()?;
     walk.journal()?;
+    // What opening it would put in place is no news of each place.
+    walk.store.media.unfinished = recover::unfinished(media, &geo)?;
     walk.everything()
 }
 
@@ -237,15 +240,25 @@ impl<'a, M: Media> Checker<'a, M> {
     }
 }
 
-/// A medium that is only looked at.
-struct Looking<'a, M>(&'a M);
+/// A medium that is only looked at: as it will be when its journal is replayed.
+struct Looking<'a, M> {
+    media: &'a M,
+    geo: Geometry,
+    unfinished: Option<Held>,
+}
 
 impl<M: Media> Media for Looking<'_, M> {
     fn len(&self) -> u64 {
-        self.0.len()
+        self.media.len()
     }
     fn read(&self, at: u64, into: &mut [u8]) -> Result<(), MediaError> {
-        self.0.read(at, into)
+        self.media.read(at, into)?;
+        let Some(held) = self.unfinished else { return Ok(()) };
+        match journal::read_over(self.media, &self.geo, held, at, into) {
+            Err(StoreError::Media(why)) => Err(why),
+            // Nobody changes it: the entries are those that were found whole.
+            _ => Ok(()),
+        }
     }
     fn write(&mut self, at: u64, _from: &[u8]) -> Result<(), MediaError> {
         Err(MediaError::Io { at, code: 0 })

@@ -255,6 +255,28 @@ pub(crate) fn replay<M: Media>(m: &mut M, geo: &Geometry, held: Held) -> Result<
     Ok(())
 }
 
+/// Puts over bytes that were read at `at` what a transaction, which was verified, has for
+/// them.
+pub(crate) fn read_over<M: Media>(
+    m: &M,
+    geo: &Geometry,
+    held: Held,
+    at: u64,
+    into: &mut [u8],
+) -> Result<()> {
+    let (mut entries, end) = (Entries::new(geo, held), at + into.len() as u64);
+    while let Some((entry, from)) = entries.next(m, geo)? {
+        let first = entry.target.max(at);
+        let last = (entry.target + entry.len as u64).min(end);
+        let over = first.checked_sub(at).zip(last.checked_sub(at));
+        let over = over.and_then(|(first, last)| into.get_mut(first as usize..last as usize));
+        if let Some(over) = over.filter(|over| !over.is_empty()) {
+            m.read(from + (first - entry.target), over)?;
+        }
+    }
+    Ok(())
+}
+
 /// Makes the header of a slot zeros, so that nothing can make a record of what
 /// is there. One that is zeros is flushed all the same: they may be those of
 /// somebody who was killed before they were durable.

@@ -64,6 +64,20 @@ pub(crate) fn refuse_unfinished<M: Media>(media: &M, geo: &Geometry) -> Result<O
     }
 }
 
+/// The newest transaction, if it is whole and not wholly in place.
+pub(crate) fn unfinished<M: Media>(media: &M, geo: &Geometry) -> Result<Option<Held>> {
+    let found = || {
+        let Some(held) = newest(journal::pending(media, geo)?) else { return Ok(None) };
+        journal::verify(media, geo, held)?;
+        Ok((!journal::in_place(media, geo, held)?).then_some(held))
+    };
+    match found() {
+        Err(StoreError::Media(why)) => Err(why.into()),
+        // It is told, and there is nothing to replay.
+        other => Ok(other.unwrap_or(None)),
+    }
+}
+
 fn newest(pending: [Option<Held>; 2]) -> Option<Held> {
     let [first, second] = pending;
     second.or(first)
