@@ -53,7 +53,7 @@ mod field;
 mod fot;
 pub mod graph;
 mod heap;
-mod holes;
+pub mod holes;
 pub mod image;
 pub mod joined;
 pub mod kernel;

@@ -20,7 +20,7 @@ use nix::{
     unistd::{Whence, lseek},
 };
 
-use crate::place::{Home, Place, errno, has, homes, mountable};
+use crate::place::{Home, Place, errno, has, homes, image, mountable};
 
 /// Runs a test on each kind of pool, which is whole afterwards.
 fn everywhere(test: &str, act: impl Fn(&Place)) {
@@ -269,10 +269,7 @@ fn names_that_cannot_be() {
 
 #[test]
 fn a_full_pool_is_no_space() {
-    if !mountable("calls::a_full_pool_is_no_space") || !homes().contains(&Home::Image) {
-        return;
-    }
-    let place = Place::mounted(Home::Image);
+    let Some(place) = image("calls::a_full_pool_is_no_space") else { return };
     let chunk = vec![5; 8 << 20];
     let refused = (0..64).find_map(|n| {
         let mut file = open(&place.at(&format!("file{n}")));

@@ -5,22 +5,12 @@ use std::{
     fs::{self, File},
     io::Write as _,
     process::{Command, Stdio},
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use nix::sys::signal::{Signal, kill};
 
-use crate::place::{Home, Place, errno, homes, mountable};
-
-/// Waits until something is so.
-#[track_caller]
-fn until(what: &str, so: impl Fn() -> bool) {
-    let begun = Instant::now();
-    while !so() {
-        assert!(begun.elapsed() < Duration::from_secs(60), "never: {what}");
-        std::thread::sleep(Duration::from_millis(5));
-    }
-}
+use crate::place::{Home, Place, end, errno, homes, mountable, until};
 
 #[test]
 fn what_cannot_be_mounted_is_said() {
@@ -99,8 +89,8 @@ fn a_killed_daemon_leaves_the_pool_whole() {
             let server = place.server();
             until("it is busy", || place.at("count").exists());
             std::thread::sleep(Duration::from_millis(37 * round));
-            kill(server, Signal::SIGKILL).expect("killed");
-            until("it is dead", || errno_of(&place) == Some(libc::ENOTCONN));
+            end(server, Signal::SIGKILL);
+            assert_eq!(errno_of(&place), Some(libc::ENOTCONN));
             kill(nix::unistd::Pid::from_raw(busy.id() as i32), Signal::SIGKILL).expect("killed");
             busy.wait().expect("it ends");
             drop((durable, orphan));
@@ -134,17 +124,11 @@ fn a_signal_unmounts() {
     for &home in homes() {
         let place = Place::mounted(home);
         fs::write(place.at("file"), "bytes").expect("written");
-        let server = place.server();
-        kill(server, Signal::SIGTERM).expect("told");
-        until("it ends", || kill(server, None).is_err() || is_zombie(server.as_raw()));
+        end(place.server(), Signal::SIGTERM);
         assert_eq!(fs::read_dir(place.dir()).expect("a directory").count(), 0);
         assert_eq!(place.twz(&["cat", "/file"]), "bytes");
         place.check();
     }
-}
-
-fn is_zombie(pid: i32) -> bool {
-    fs::read_to_string(format!("/proc/{pid}/stat")).is_ok_and(|stat| stat.contains(") Z "))
 }
 
 #[test]

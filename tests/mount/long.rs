@@ -20,7 +20,7 @@ use nix::{
 };
 use twz::{MAX_DATA as EDGE, joined::MAX_LENGTH};
 
-use crate::place::{Home, Place, errno, has, homes, mountable};
+use crate::place::{Home, Place, end, errno, has, homes, image, mountable};
 
 /// Runs a test on each kind of pool, which has the same objects afterwards, and is whole.
 fn everywhere(test: &str, act: impl Fn(&Place)) {
@@ -309,11 +309,7 @@ fn twz_says_what_a_long_file_is() {
 
 #[test]
 fn a_part_that_nobody_names_is_told() {
-    let test = "long::a_part_that_nobody_names_is_told";
-    if !mountable(test) || !homes().contains(&Home::Image) {
-        return;
-    }
-    let place = Place::mounted(Home::Image);
+    let Some(place) = image("long::a_part_that_nobody_names_is_told") else { return };
     open(&place.at("file")).set_len(3 * EDGE).expect("longer");
     place.unmount();
     place.check();
@@ -335,10 +331,7 @@ fn a_part_that_nobody_names_is_told() {
 #[test]
 fn a_copied_pool_has_all_of_a_file() {
     let test = "long::a_copied_pool_has_all_of_a_file";
-    if !mountable(test) || !homes().contains(&Home::Image) {
-        return;
-    }
-    let place = Place::mounted(Home::Image);
+    let Some(place) = image(test) else { return };
     let file = open(&place.at("file"));
     file.set_len(EDGE + 9).expect("longer");
     file.write_all_at(b"edge", EDGE - 2).expect("written");
@@ -361,10 +354,7 @@ fn a_copied_pool_has_all_of_a_file() {
 #[test]
 fn a_killed_daemon_leaves_no_parts() {
     let test = "long::a_killed_daemon_leaves_no_parts";
-    if !mountable(test) || !has(test, &["rm"]) || homes().contains(&Home::Kernel) {
-        return;
-    }
-    let place = Place::mounted(Home::Image);
+    let Some(place) = image(test).filter(|_| has(test, &["rm"])) else { return };
     place.unmount();
     let (before, mut gone) = (objects(&place), 0);
     for round in 0..12u64 {
@@ -375,7 +365,7 @@ fn a_killed_daemon_leaves_no_parts() {
         let mut busy = Command::new("rm");
         let mut busy = busy.arg("file").current_dir(place.dir()).spawn().expect("rm runs");
         std::thread::sleep(Duration::from_micros(1_000 + 1_500 * round));
-        kill(server, Signal::SIGKILL).expect("killed");
+        end(server, Signal::SIGKILL);
         busy.wait().expect("it ends");
         place.twz(&["umount", "--lazy", place.dir().to_str().expect("UTF-8")]);
         place.check_unfinished();
@@ -425,7 +415,7 @@ fn a_killed_daemon_leaves_a_length_that_was() {
                 std::thread::sleep(Duration::from_millis(1));
             }
             std::thread::sleep(Duration::from_micros(7_300 * round));
-            kill(server, Signal::SIGKILL).expect("killed");
+            end(server, Signal::SIGKILL);
             kill(nix::unistd::Pid::from_raw(busy.id() as i32), Signal::SIGKILL).expect("killed");
             busy.wait().expect("it ends");
             place.twz(&["umount", "--lazy", place.dir().to_str().expect("UTF-8")]);

@@ -6,8 +6,13 @@ use std::{
     io,
     path::{Path, PathBuf},
     process::{Command, Output, Stdio},
+    time::{Duration, Instant},
 };
 
+use nix::{
+    sys::signal::{Signal, kill},
+    unistd::Pid,
+};
 use tempfile::TempDir;
 use twz_tests::{on_kernel, skip};
 
@@ -30,13 +35,47 @@ pub fn mountable(test: &str) -> bool {
         Err(error) => format!("/dev/fuse: {error}"),
         Ok(_) if !nix::unistd::geteuid().is_root() => "only root mounts for all".into(),
         // A container may have the device, and not the right to mount.
-        Ok(_) => match Command::new("unshare").args(["-m", "true"]).status() {
-            Ok(status) if status.success() => return true,
-            _ => "no right to mount".into(),
-        },
+        Ok(_) if may_mount() => return true,
+        Ok(_) => "no right to mount".into(),
     };
     skip(test, &why);
     false
+}
+
+/// Whether this process has the capability (CAP_SYS_ADMIN). It is looked up, not tried: a
+/// namespace made for a try would hold the mounts of other tests.
+fn may_mount() -> bool {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let held = status.lines().find_map(|line| line.strip_prefix("CapEff:"));
+    held.and_then(|held| u64::from_str_radix(held.trim(), 16).ok())
+        .is_some_and(|held| held & 1 << 21 != 0)
+}
+
+/// Waits for what has to become so.
+#[track_caller]
+pub fn until(what: &str, so: impl Fn() -> bool) {
+    let begun = Instant::now();
+    while !so() {
+        assert!(begun.elapsed() < Duration::from_secs(60), "never: {what}");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}
+
+/// An image that is mounted, for a test that is about nothing else.
+pub fn image(test: &str) -> Option<Place> {
+    (mountable(test) && homes().contains(&Home::Image)).then(|| Place::mounted(Home::Image))
+}
+
+/// Tells a process, and waits until it has ended, with all of its threads.
+#[track_caller]
+pub fn end(process: Pid, signal: Signal) {
+    kill(process, signal).expect("told");
+    let process = PathBuf::from(format!("/proc/{process}"));
+    let ended = |stat: String| stat.contains(") Z ");
+    let threads = || std::fs::read_dir(process.join("task")).map_or(0, Iterator::count);
+    until("it ends", || {
+        std::fs::read_to_string(process.join("stat")).map_or(true, ended) && threads() <= 1
+    });
 }
 
 /// Whether a program is here; if not, the test is skipped.
@@ -98,8 +137,19 @@ impl Place {
         self.twz(&["mount", self.dir().to_str().expect("UTF-8")]);
     }
 
+    /// Which succeeds as soon as nothing in it is open. What a test has closed may be open
+    /// in a child of another one, which is about to become its program.
+    #[track_caller]
     pub fn unmount(&self) {
-        self.twz(&["umount", self.dir().to_str().expect("UTF-8")]);
+        let dir = self.dir();
+        let args = ["umount", dir.to_str().expect("UTF-8")];
+        until("nothing is open in the mount", || {
+            let output = self.command(&args).output().expect("twz runs");
+            let (out, err) = text(&output);
+            let busy = err.contains("is in use");
+            assert!(output.status.success() || busy, "twz {args:?}: {out}{err}");
+            !busy
+        });
     }
 
     /// Unmounts it, and mounts it again: nothing but the pool remembers.
@@ -124,10 +174,10 @@ impl Place {
     }
 
     /// The process that serves the mount.
-    pub fn server(&self) -> nix::unistd::Pid {
+    pub fn server(&self) -> Pid {
         let text = std::fs::read_link(self.at(".mount")).expect("the link to the server");
         let pid = text.to_str().and_then(|pid| pid.parse().ok()).expect("a process id");
-        nix::unistd::Pid::from_raw(pid)
+        Pid::from_raw(pid)
     }
 
     /// The command on this pool, about to be run.

@@ -16,7 +16,6 @@
 
 #include "traps.h"
 
-static char **own;
 
 /* Reads a byte often enough that an offset could be taken, if it were nobody else's. */
 static void read_on(int fd)
@@ -26,7 +25,7 @@ static void read_on(int fd)
 }
 
 /* Once the other one has read on, so does this one. */
-static void waits(int go, int fd)
+static void wait_for(int go, int fd)
 {
     char byte;
     CHECK(read(go, &byte, 1) == 1);
@@ -35,8 +34,9 @@ static void waits(int go, int fd)
 }
 
 /* A child stays: the offset is one, however long both go on. */
-static void stays(const char *how)
+static void stays(void)
 {
+    const char *how = argument;
     int fd = warmed("stays"), go[2];
     CHECK(pipe(go) == 0);
     char *arguments[] = {own[0], "waits", own[2], NULL};
@@ -55,7 +55,7 @@ static void stays(const char *how)
             _exit(1);
         }
     } else if ((child = strcmp(how, "fork") == 0 ? fork() : _Fork()) == 0) {
-        waits(go[0], fd);
+        wait_for(go[0], fd);
         _exit(0);
     }
     read_on(fd);
@@ -65,15 +65,17 @@ static void stays(const char *how)
 }
 
 /* Says where the offset of a descriptor is. */
-static void moved(const char *number)
+static void moved(void)
 {
+    const char *number = argument;
     CHECK(lseek(atoi(number), 0, SEEK_CUR) == 4 * PAGE);
     CHECK(read(atoi(number), got, PAGE) == PAGE && got[0] == 5);
 }
 
 /* Another program takes this one's place, and goes on where it was. */
-static void becomes(const char *how)
+static void becomes(void)
 {
+    const char *how = argument;
     int fd = warmed("becomes");
     char number[16];
     snprintf(number, sizeof(number), "%d", fd);
@@ -103,8 +105,9 @@ static void becomes(const char *how)
 }
 
 /* A command reads from the offset, and leaves it behind what it read. */
-static void commands(const char *how)
+static void commands(void)
 {
+    const char *how = argument;
     int fd = warmed("commands");
     CHECK(fd < 10 && lseek(fd, 4 * PAGE, SEEK_SET) == 4 * PAGE);
     char line[100];
@@ -179,8 +182,9 @@ static int is_mapped(const char *name)
 }
 
 /* The file is cut while a page of it is read: what comes is of one time or another. */
-static void cut_inside(const char *number)
+static void cut_inside(void)
 {
+    const char *number = argument;
     struct page_of of = {warmed("inside"), atoi(number), 0};
     pthread_t thread = in_the_middle(&of);
     CHECK(truncate(path("inside"), of.number * PAGE + 100) == 0);
@@ -252,8 +256,9 @@ static void opened_at_birth(void)
 }
 
 /* Code that is loaded when files are mapped already closes behind everybody's back. */
-static void loads(const char *library)
+static void loads(void)
 {
+    const char *library = argument;
     int fd = warmed("first"), second = make("second");
     memset(page, 99, PAGE);
     CHECK(pwrite(second, page, PAGE, PAGE) == PAGE && close(second) == 0);
@@ -271,29 +276,19 @@ static void loads(const char *library)
         CHECK(pread(fd, got, PAGE, PAGE) == PAGE && got[0] == 99);
 }
 
+/* The child of `stays`, whose descriptors have these numbers. */
+static void waits(void)
+{
+    wait_for(8, 9);
+}
+
 int main(int argc, char **argv)
 {
-    CHECK(argc >= 3);
-    const char *part = argv[1], *argument = argc > 3 ? argv[3] : "";
-    own = argv, folder = argv[2];
-    if (strcmp(part, "waits") == 0)
-        waits(8, 9);
-    else if (strcmp(part, "copied_at_birth") == 0)
-        copied_at_birth();
-    else if (strcmp(part, "opened_at_birth") == 0)
-        opened_at_birth();
-    else {
-        struct { const char *name; void (*run)(const char *); } parts[] = {
-            {"stays", stays}, {"moved", moved}, {"becomes", becomes}, {"commands", commands},
-            {"cut_inside", cut_inside}, {"loads", loads},
-        };
-        for (size_t i = 0;; i++) {
-            CHECK(i < sizeof(parts) / sizeof(parts[0]));
-            if (strcmp(part, parts[i].name) == 0) {
-                parts[i].run(argument);
-                break;
-            }
-        }
-    }
-    return 0;
+    static const struct part parts[] = {
+        {"stays", stays}, {"waits", waits}, {"moved", moved}, {"becomes", becomes},
+        {"commands", commands}, {"cut_inside", cut_inside},
+        {"copied_at_birth", copied_at_birth}, {"opened_at_birth", opened_at_birth},
+        {"loads", loads},
+    };
+    return RUN_PART(parts, argc, argv);
 }

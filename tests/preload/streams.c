@@ -78,8 +78,9 @@ static void reads(void)
 }
 
 /* Random calls on one stream and its number, and what the file is to hold after each. */
-static void model(unsigned seed)
+static void model(void)
 {
+    unsigned seed = atoi(argument);
     static unsigned char want[2 * SIZE], bytes[2 * SIZE];
     long length = SIZE, at = 0;
     FILE *file = streamed("model", "r+");
@@ -225,8 +226,9 @@ static void efault(void)
 }
 
 /* What a stream holds is written where the stream is, when it is closed, at the latest. */
-static void closing(const char *how)
+static void closing(void)
 {
+    const char *how = argument;
     FILE *file = streamed("closing", "r+");
     fill(99);
     CHECK(fseek(file, 3 * PAGE, SEEK_SET) == 0 && fwrite(page, 1, 100, file) == 100);
@@ -415,8 +417,9 @@ static void sleeps(pid_t process)
  * The first stream is opened by a handler, while a read waits in libc: that goes on, or
  * ends, as it would have.
  */
-static void interrupted(const char *how)
+static void interrupted(void)
 {
+    const char *how = argument;
     int restart = strcmp(how, "restart") == 0;
     struct sigaction action = {.sa_handler = opens, .sa_flags = restart ? SA_RESTART : 0};
     CHECK(sigaction(SIGUSR1, &action, NULL) == 0 && pipe(door) == 0);
@@ -477,8 +480,9 @@ static void locked(void)
 }
 
 /* Code is loaded while streams are open. */
-static void loads(const char *library)
+static void loads(void)
 {
+    const char *library = argument;
     FILE *file = streamed("loads", "r");
     CHECK(dlopen(library, RTLD_NOW));
     for (int i = 0; i < PAGES; i++)
@@ -493,31 +497,12 @@ static void loads(const char *library)
 
 int main(int argc, char **argv)
 {
-    CHECK(argc >= 3);
-    const char *part = argv[1], *argument = argc > 3 ? argv[3] : "";
-    folder = argv[2];
-
-    struct { const char *name; void (*run)(void); } parts[] = {
-        {"reads", reads}, {"mixed", mixed}, {"forked", forked}, {"vforked", vforked},
-        {"cut", cut}, {"cut_here", cut_here}, {"efault", efault}, {"wrapped", wrapped},
-        {"modes", modes}, {"threads", threads}, {"late", late}, {"cancelled", cancelled},
-        {"locked", locked},
+    static const struct part parts[] = {
+        {"reads", reads}, {"model", model}, {"mixed", mixed}, {"closing", closing},
+        {"forked", forked}, {"vforked", vforked}, {"cut", cut}, {"cut_here", cut_here},
+        {"efault", efault}, {"wrapped", wrapped}, {"modes", modes}, {"threads", threads},
+        {"late", late}, {"cancelled", cancelled}, {"interrupted", interrupted},
+        {"locked", locked}, {"loads", loads},
     };
-    if (strcmp(part, "model") == 0)
-        model(atoi(argument));
-    else if (strcmp(part, "closing") == 0)
-        closing(argument);
-    else if (strcmp(part, "interrupted") == 0)
-        interrupted(argument);
-    else if (strcmp(part, "loads") == 0)
-        loads(argument);
-    else
-        for (size_t i = 0;; i++) {
-            CHECK(i < sizeof(parts) / sizeof(parts[0]));
-            if (strcmp(part, parts[i].name) == 0) {
-                parts[i].run();
-                break;
-            }
-        }
-    return 0;
+    return RUN_PART(parts, argc, argv);
 }

@@ -221,8 +221,9 @@ static void vforked(void)
 }
 
 /* A number is closed in the way `argument` says, and means another file. */
-static void reused(const char *how)
+static void reused(void)
 {
+    const char *how = argument;
     int fd = warmed("first");
     int other = make("second");
     for (int i = 0; i < PAGES; i++) {
@@ -276,8 +277,9 @@ static void child_moves(void)
 }
 
 /* An offset that others see is one offset. */
-static void offset(const char *how, char **argv)
+static void offset(void)
 {
+    const char *how = argument;
     int fd = warmed("offset");
     for (int i = 0; i < 4; i++)
         CHECK(read(fd, got, PAGE) == PAGE && got[0] == i + 1);
@@ -289,16 +291,16 @@ static void offset(const char *how, char **argv)
         }
         ended(child);
     } else if (strcmp(how, "spawn") == 0 || strcmp(how, "exec") == 0) {
-        char *arguments[] = {argv[0], "child_moves", argv[2], NULL};
+        char *arguments[] = {own[0], "child_moves", own[2], NULL};
         pid_t child;
         if (strcmp(how, "spawn") == 0) {
             posix_spawn_file_actions_t actions;
             CHECK(posix_spawn_file_actions_init(&actions) == 0);
             CHECK(posix_spawn_file_actions_adddup2(&actions, fd, 9) == 0);
-            CHECK(posix_spawn(&child, argv[0], &actions, NULL, arguments, environ) == 0);
+            CHECK(posix_spawn(&child, own[0], &actions, NULL, arguments, environ) == 0);
         } else if ((child = vfork()) == 0) {
             dup2(fd, 9);
-            execl(argv[0], argv[0], "child_moves", argv[2], (char *)NULL);
+            execl(own[0], own[0], "child_moves", own[2], (char *)NULL);
             _exit(1);
         }
         ended(child);
@@ -452,8 +454,9 @@ static void threads(void)
 }
 
 /* Random calls on one descriptor, and what a file is to hold after each. */
-static void model(unsigned seed)
+static void model(void)
 {
+    unsigned seed = atoi(argument);
     static unsigned char want[2 * SIZE], bytes[2 * SIZE];
     long length = SIZE, at = 0;
     int fd = make("model");
@@ -510,10 +513,10 @@ static void model(unsigned seed)
  * Two processes, each with half of every page of one file and a model of its own half:
  * what one writes never changes what the other has, and both see all of it in the end.
  */
-static void mixed(const char *which)
+static void mixed(void)
 {
     static unsigned char want[SIZE / 2], bytes[PAGE];
-    int half = which[0] - '0';
+    int half = argument[0] - '0';
     unsigned seed = 7 + half;
     int fd = open(path("mixed"), O_RDWR);
     CHECK(fd >= 0);
@@ -549,34 +552,21 @@ static void counts(void)
         }
 }
 
+/* Leaves a file as the others make it. */
+static void makes(void)
+{
+    make(argument);
+}
+
 int main(int argc, char **argv)
 {
-    CHECK(argc >= 3);
-    const char *part = argv[1], *argument = argc > 3 ? argv[3] : "";
-    folder = argv[2];
-    struct { const char *name; void (*run)(void); } parts[] = {
-        {"truncated", truncated}, {"cut_at_once", cut_at_once}, {"truncating", truncating}, {"hole", hole}, {"mtime", mtime},
-        {"efault", efault}, {"vforked", vforked}, {"written", written}, {"forks", forks},
-        {"closes_all", closes_all}, {"threads", threads}, {"counts", counts},
-        {"child_moves", child_moves},
+    static const struct part parts[] = {
+        {"make", makes}, {"truncated", truncated}, {"cut_at_once", cut_at_once},
+        {"truncating", truncating}, {"hole", hole}, {"mtime", mtime}, {"efault", efault},
+        {"vforked", vforked}, {"written", written}, {"forks", forks},
+        {"closes_all", closes_all}, {"reused", reused}, {"offset", offset},
+        {"child_moves", child_moves}, {"threads", threads}, {"model", model}, {"mixed", mixed},
+        {"counts", counts},
     };
-    if (strcmp(part, "make") == 0)
-        make(argument);
-    else if (strcmp(part, "reused") == 0)
-        reused(argument);
-    else if (strcmp(part, "offset") == 0)
-        offset(argument, argv);
-    else if (strcmp(part, "model") == 0)
-        model(atoi(argument));
-    else if (strcmp(part, "mixed") == 0)
-        mixed(argument);
-    else
-        for (size_t i = 0;; i++) {
-            CHECK(i < sizeof(parts) / sizeof(parts[0]));
-            if (strcmp(part, parts[i].name) == 0) {
-                parts[i].run();
-                break;
-            }
-        }
-    return 0;
+    return RUN_PART(parts, argc, argv);
 }

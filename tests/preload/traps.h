@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /*
- * What the programs traps.c and parting.c share: a file whose pages are known, and how it
- * is used until the library has taken over.
+ * What the programs traps.c, parting.c and streams.c share: a file whose pages are known,
+ * how it is used until the library has taken over, and how a part is found by its name.
  */
 #ifndef TWZ_TRAPS_H
 #define TWZ_TRAPS_H
@@ -26,7 +26,9 @@
     } while (0)
 
 static char page[PAGE], got[SIZE];
-static const char *folder;
+/* What a program was called with: its own name and all, where its files are, and the rest. */
+static char **own;
+static const char *folder, *argument;
 
 static const char *path(const char *name)
 {
@@ -78,5 +80,26 @@ static void ended(pid_t child)
     int status;
     CHECK(child > 0 && waitpid(child, &status, 0) == child && status == 0);
 }
+
+struct part {
+    const char *name;
+    void (*run)(void);
+};
+
+/* PROGRAM PART FOLDER [ARGUMENT]: runs the one of `count` parts that has this name. */
+static int run_part(const struct part *parts, size_t count, int argc, char **argv)
+{
+    CHECK(argc >= 3);
+    own = argv, folder = argv[2], argument = argc > 3 ? argv[3] : "";
+    for (size_t i = 0; i < count; i++)
+        if (strcmp(argv[1], parts[i].name) == 0) {
+            parts[i].run();
+            return 0;
+        }
+    CHECK(!"a part of this name");
+    return 1;
+}
+
+#define RUN_PART(parts, argc, argv) run_part(parts, sizeof(parts) / sizeof((parts)[0]), argc, argv)
 
 #endif

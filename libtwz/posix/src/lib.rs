@@ -7,7 +7,7 @@
 //! What libc's names do is [`calls`]; what is known of a descriptor [`table`], one
 //! word each ([`word`]), and of a file [`inode`]; who else may see an offset
 //! [`sharing`]; which files it is about [`prefix`]. What libc calls within itself comes here
-//! by [`inside`], where its call sites are those of a [`list`]. All that C, memory and the kernel
+//! by [`inside`], where its call sites are those of a [`list`]. Paths are [`text`]. All that C, memory and the kernel
 //! are asked is in `raw`, which is the only place with `unsafe`.
 #![deny(unsafe_code)]
 // A test does not take libc's place under itself, so much is not called in one.
@@ -24,4 +24,5 @@ mod sharing;
 mod sites;
 mod stats;
 mod table;
+mod text;
 mod word;

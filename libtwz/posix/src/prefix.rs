@@ -4,31 +4,24 @@
 
 use std::sync::OnceLock;
 
-use crate::raw::environment;
+use crate::{raw::environment, text::Text};
 
-/// Bytes of all of them together.
-pub const ROOM: usize = 4096;
-
-struct Prefixes {
-    text: [u8; ROOM],
-    length: usize,
-}
-
-static PREFIXES: OnceLock<Prefixes> = OnceLock::new();
+static PREFIXES: OnceLock<Text> = OnceLock::new();
 
 /// Takes them down. `TWZ_POSIX` has real paths; the pool's is made one.
 pub fn read() {
-    let mut found = Prefixes { text: [0; ROOM], length: 0 };
-    found.length = match environment::copy(c"TWZ_POSIX", &mut found.text) {
-        0 => environment::real_path(c"TWZ_POOL", b"/names", &mut found.text),
-        length => length,
-    };
+    let mut found = Text::new();
+    environment::copy(c"TWZ_POSIX", &mut found);
+    if found.is_empty() {
+        environment::real_path(c"TWZ_POOL", &mut found);
+        found.add(b"/names");
+    }
     let _ = PREFIXES.set(found);
 }
 
 /// Whether there are any.
 pub fn any() -> bool {
-    PREFIXES.get().is_some_and(|prefixes| prefixes.length != 0)
+    PREFIXES.get().is_some_and(|prefixes| !prefixes.is_empty())
 }
 
 /// Whether a path is beneath one of them.
@@ -38,7 +31,7 @@ pub fn covers(path: &[u8]) -> bool {
 
 /// The one that a path is beneath, without a `/` at its end.
 pub fn of(path: &[u8]) -> Option<&'static [u8]> {
-    PREFIXES.get().and_then(|prefixes| find(&prefixes.text[..prefixes.length], path))
+    PREFIXES.get().and_then(|prefixes| find(prefixes.bytes(), path))
 }
 
 fn find<'a>(prefixes: &'a [u8], path: &[u8]) -> Option<&'a [u8]> {

@@ -2,18 +2,11 @@
 //! What is in one object of a file ([`super::content`]): its data, through a descriptor
 //! of it where there is one (a directory, the kernel module), else by asking the pool.
 
-use std::{
-    fs::File,
-    io,
-    os::{fd::AsFd as _, unix::fs::FileExt as _},
-};
+use std::{fs::File, io, os::unix::fs::FileExt as _};
 
 use fuser::Errno;
-use nix::{
-    fcntl::{FallocateFlags, fallocate},
-    unistd::{Whence, lseek},
-};
-use twz::{Backend, DATA_START, ObjectId};
+use nix::fcntl::{FallocateFlags, fallocate};
+use twz::{Backend, DATA_START, ObjectId, holes};
 
 use super::errno;
 
@@ -68,11 +61,11 @@ impl Piece<'_> {
 
     /// Makes a hole within the size.
     pub fn punch(&self, at: u64, len: u64) -> Answer<()> {
-        let how = FallocateFlags::FALLOC_FL_PUNCH_HOLE | FallocateFlags::FALLOC_FL_KEEP_SIZE;
-        match self.file {
-            Some(file) => self.allocate(file, how, at, len),
-            None => self.pool.punch(self.id, at, at + len).map_err(errno),
-        }
+        let done = match self.file {
+            Some(file) => holes::punch(file, at, at + len),
+            None => self.pool.punch(self.id, at, at + len),
+        };
+        done.map_err(errno)
     }
 
     /// What fallocate(2) is asked of a descriptor.
@@ -81,16 +74,12 @@ impl Piece<'_> {
     }
 
     /// The first byte from `at` on that may be no hole, or the first that is in one; the
-    /// size or more if there is none.
+    /// size if there is none.
     pub fn next(&self, at: u64, hole: bool) -> Answer<u64> {
-        let Some(file) = self.file else {
-            return self.pool.next(self.id, at, hole).map_err(errno);
+        let found = match self.file {
+            Some(file) => holes::next(file, at, hole),
+            None => self.pool.next(self.id, at, hole),
         };
-        let how = if hole { Whence::SeekHole } else { Whence::SeekData };
-        match lseek(file.as_fd(), at as i64, how) {
-            Ok(found) => Ok(found as u64),
-            Err(nix::errno::Errno::ENXIO) => self.size(),
-            Err(errno) => Err(io::Error::from(errno).into()),
-        }
+        found.map_err(errno)
     }
 }

@@ -299,10 +299,12 @@ pub fn unmount(dir: &Path, lazily: bool) -> Outcome<PathBuf> {
     Ok(source.into())
 }
 
-/// A process that has ended, and whose parent has not asked yet.
+/// A process that has ended, and whose parent has not asked yet. Its first thread alone may
+/// end before the others, which still have all that it had open.
 fn is_zombie(process: &Path) -> bool {
     let stat = fs::read_to_string(process.join("stat")).unwrap_or_default();
-    stat.rsplit_once(") ").is_none_or(|(_, rest)| rest.starts_with('Z'))
+    let first = stat.rsplit_once(") ").is_none_or(|(_, rest)| rest.starts_with('Z'));
+    first && fs::read_dir(process.join("task")).map_or(0, Iterator::count) <= 1
 }
 
 #[cfg(test)]

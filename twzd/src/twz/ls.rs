@@ -55,9 +55,12 @@ impl LsArgs {
         let mut document = json::Objects { objects: Vec::new(), damaged: Vec::new() };
         for id in ids {
             let own = names.as_mut().map(|names| names.remove(&id).unwrap_or_default());
-            match pool.stat(id) {
-                Ok(stat) if !self.all && kind::is_housekeeping(stat.kind) => {}
-                Ok(stat) => document.objects.push(describe_file(&*pool, &stat, own)?),
+            let shown = pool.stat(id).and_then(|stat| {
+                let hidden = !self.all && kind::is_housekeeping(stat.kind);
+                (!hidden).then(|| describe_file(&*pool, &stat, own)).transpose()
+            });
+            match shown {
+                Ok(shown) => document.objects.extend(shown),
                 // Deleted since it was listed.
                 Err(twz::Error::NoObject(_)) => {}
                 Err(error) => document

@@ -3,53 +3,39 @@
 //! `$XDG_CACHE_HOME/twz` or `~/.cache/twz`. Without one, or where it cannot be used, libc
 //! is searched each time.
 
-use core::ffi::CStr;
+use core::{ffi::CStr, fmt::Write as _};
 use std::sync::OnceLock;
 
 use super::{environment, sys};
 use crate::{
     list::{self, List},
-    prefix::{self, ROOM},
+    prefix,
+    text::Text,
 };
 
 /// The directory, without a `/` at its end; nothing if there is none.
-struct Place {
-    text: [u8; ROOM],
-    length: usize,
-}
-
-static PLACE: OnceLock<Place> = OnceLock::new();
+static PLACE: OnceLock<Text> = OnceLock::new();
 
 /// Takes down where it is, before the program can change its environment.
 pub fn begin() {
-    let mut place = Place { text: [0; ROOM], length: 0 };
-    let add = |place: &mut Place, rest: &[u8]| match place
-        .text
-        .get_mut(place.length..place.length + rest.len())
-    {
-        Some(room) if place.length != 0 => {
-            room.copy_from_slice(rest);
-            place.length += rest.len();
-        }
-        _ => place.length = 0,
-    };
-    place.length = environment::copy(c"XDG_CACHE_HOME", &mut place.text);
-    if place.length == 0 {
-        place.length = environment::copy(c"HOME", &mut place.text);
-        add(&mut place, b"/.cache");
+    let mut place = Text::new();
+    environment::copy(c"XDG_CACHE_HOME", &mut place);
+    if place.is_empty() {
+        environment::copy(c"HOME", &mut place);
+        place.add(b"/.cache");
     }
-    add(&mut place, b"/twz");
+    place.add(b"/twz");
     // What programs work with is not added to.
-    if place.text[0] != b'/' || prefix::covers(&place.text[..place.length]) {
-        place.length = 0;
+    if place.bytes().first() != Some(&b'/') || prefix::covers(place.bytes()) {
+        place.set(b"");
     }
     let _ = PLACE.set(place);
 }
 
 /// What is said to be the list of this build; nobody but this user can have said it.
 pub fn read(build: &[u8; 20]) -> Option<List> {
-    let mut room = [0u8; ROOM];
-    let path = name(build, 0, &mut room)?;
+    let mut path = name(build, 0)?;
+    let path = path.c_str()?;
     let flags = libc::O_RDONLY | libc::O_CLOEXEC | libc::O_NOFOLLOW | libc::O_NONBLOCK;
     let fd = sys::open(path.as_ptr(), flags)?;
     let mut bytes = [0u8; list::SIZE + 1];
@@ -61,9 +47,9 @@ pub fn read(build: &[u8; 20]) -> Option<List> {
 
 /// Keeps it, whole or not at all.
 pub fn write(build: &[u8; 20], list: &List) {
-    let (mut new, mut path) = ([0u8; ROOM], [0u8; ROOM]);
-    let new = name(build, sys::process(), &mut new);
-    let (Some(new), Some(path)) = (new, name(build, 0, &mut path)) else { return };
+    let (new, path) = (name(build, sys::process()), name(build, 0));
+    let (Some(mut new), Some(mut path)) = (new, path) else { return };
+    let (Some(new), Some(path)) = (new.c_str(), path.c_str()) else { return };
     make_directories(path);
     let flags = libc::O_WRONLY | libc::O_CREAT | libc::O_EXCL | libc::O_CLOEXEC;
     // One of this name is of a process that was killed: the next one makes it.
@@ -79,38 +65,26 @@ pub fn write(build: &[u8; 20], list: &List) {
 
 /// The directory, and the one that it is in.
 fn make_directories(path: &CStr) {
-    let mut room = [0u8; ROOM];
     let slashes = |bytes: &[u8]| bytes.iter().rposition(|byte| *byte == b'/');
     let bytes = path.to_bytes();
     let Some(last) = slashes(bytes) else { return };
     for end in [slashes(&bytes[..last]).unwrap_or(last), last] {
-        room[..end].copy_from_slice(&bytes[..end]);
-        if let Ok(directory) = CStr::from_bytes_until_nul(&room) {
+        let mut directory = Text::new();
+        directory.set(&bytes[..end]);
+        if let Some(directory) = directory.c_str() {
             sys::make_directory(directory);
         }
     }
 }
 
 /// The path of a build's file, or of one that this process is to put in its place.
-fn name<'a>(build: &[u8; 20], process: u32, to: &'a mut [u8; ROOM]) -> Option<&'a CStr> {
-    let place = PLACE.get().filter(|place| place.length != 0)?;
-    let mut at = 0;
-    let mut add = |part: &[u8]| {
-        to.get_mut(at..at + part.len())?.copy_from_slice(part);
-        at += part.len();
-        Some(())
-    };
-    add(&place.text[..place.length])?;
-    add(b"/sites-")?;
-    build.iter().try_for_each(|byte| add(&hexadecimal(*byte)))?;
+fn name(build: &[u8; 20], process: u32) -> Option<Text> {
+    let mut path = Text::new();
+    path.set(PLACE.get()?.bytes());
+    write!(path, "/sites-").ok()?;
+    build.iter().try_for_each(|byte| write!(path, "{byte:02x}")).ok()?;
     if process != 0 {
-        add(b".")?;
-        process.to_be_bytes().iter().try_for_each(|byte| add(&hexadecimal(*byte)))?;
+        write!(path, ".{process:08x}").ok()?;
     }
-    add(b"\0")?;
-    CStr::from_bytes_until_nul(to).ok()
-}
-
-fn hexadecimal(byte: u8) -> [u8; 2] {
-    [byte >> 4, byte & 15].map(|half| b"0123456789abcdef"[usize::from(half)])
+    Some(path)
 }

@@ -5,9 +5,9 @@ use core::ffi::{CStr, c_char};
 
 use crate::{
     inside,
-    prefix::ROOM,
     raw::{cache, counters},
     sharing,
+    text::Text,
 };
 
 /// Runs before `main`, and before most other libraries begin.
@@ -43,39 +43,20 @@ fn variable(name: &CStr) -> Option<&'static CStr> {
     }
 }
 
-/// Copies a variable; its length, 0 if it is not there or does not fit.
-pub fn copy(name: &CStr, to: &mut [u8; ROOM]) -> usize {
-    let value = variable(name).map_or(&b""[..], CStr::to_bytes);
-    match to.get_mut(..value.len()) {
-        Some(room) => {
-            room.copy_from_slice(value);
-            value.len()
-        }
-        None => 0,
-    }
+/// Copies a variable; nothing if it is not there or does not fit.
+pub fn copy(name: &CStr, to: &mut Text) {
+    to.set(variable(name).map_or(&b""[..], CStr::to_bytes));
 }
 
-/// Copies the real path of what a variable names, and `rest` behind it.
-pub fn real_path(name: &CStr, rest: &[u8], to: &mut [u8; ROOM]) -> usize {
-    let Some(value) = variable(name) else { return 0 };
-    const { assert!(ROOM >= libc::PATH_MAX as usize) };
-    // SAFETY: a text that ends in a NUL, and room for the longest path that there is.
-    let found = unsafe { libc::realpath(value.as_ptr(), to.as_mut_ptr().cast()) };
-    if found.is_null() {
+/// Copies the real path of what a variable names.
+pub fn real_path(name: &CStr, to: &mut Text) {
+    let Some(value) = variable(name) else { return to.set(b"") };
+    to.fill(|room| {
+        // SAFETY: a text that ends in a NUL, and room for the longest path that there is.
+        unsafe { !libc::realpath(value.as_ptr(), room.as_mut_ptr().cast()).is_null() }
+    });
+    if to.is_empty() && value.to_bytes().first() == Some(&b'/') {
         // The program may make it yet.
-        to.fill(0);
-        let value = value.to_bytes();
-        match to.get_mut(..value.len()) {
-            Some(room) if value.first() == Some(&b'/') => room.copy_from_slice(value),
-            _ => return 0,
-        }
-    }
-    let length = to.iter().position(|byte| *byte == 0).unwrap_or(0);
-    match to.get_mut(length..length + rest.len()) {
-        Some(room) if length != 0 => {
-            room.copy_from_slice(rest);
-            length + rest.len()
-        }
-        _ => 0,
+        to.set(value.to_bytes());
     }
 }

@@ -143,10 +143,7 @@ pub fn with_path(fd: i32, ask: impl FnOnce(&[u8]) -> bool) -> bool {
 }
 
 /// Reads the begin of a symbolic link; whether it filled the room. The path ends in a NUL.
-pub fn read_link(path: &[u8], to: &mut [u8]) -> bool {
-    if path.last() != Some(&0) {
-        return false;
-    }
+pub fn read_link(path: &CStr, to: &mut [u8]) -> bool {
     let (from, room) = (path.as_ptr() as usize, to.as_mut_ptr() as usize);
     // SAFETY: a path that ends in a NUL, and as much room as is said.
     let length = unsafe { call(libc::SYS_readlink, [from, room, to.len(), 0, 0, 0]) };
