@@ -273,6 +273,16 @@ pub trait Backend: Send + Sync {
         visit: &mut dyn FnMut(&str, Binding) -> Result<()>,
     ) -> Result<()>;
 
+    /// How many directories are in a directory.
+    fn count_dirs(&self, path: &str) -> Result<u32> {
+        let mut found = 0;
+        self.read_dir(path, &mut |_, binding| {
+            found += u32::from(binding == Binding::Directory);
+            Ok(())
+        })?;
+        Ok(found)
+    }
+
     /// Says that cached translations may be stale.
     fn bump_generation(&self) -> Result<()>;
 

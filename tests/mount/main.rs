@@ -5,9 +5,11 @@
 //! tests is its name; [`place`] mounts.
 
 mod calls;
+mod dirs;
 mod life;
 mod long;
 mod objects;
+mod owners;
 mod place;
 mod programs;
 #[path = "../cli/world.rs"]

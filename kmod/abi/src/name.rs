@@ -14,8 +14,12 @@ use crate::{checksum::crc32, layout::layout, FormatError, ObjectId};
 /// Longest component of a path, in bytes.
 pub const MAX_NAME: usize = 255;
 
-/// Longest path, in bytes.
+/// Longest path, in bytes, that is given at once.
 pub const MAX_PATH: usize = 4095;
+
+/// Longest path, in bytes, of who puts it together name by name: a directory may be
+/// deeper in others than anybody can say in one call.
+pub const MAX_DEEP: usize = 16383;
 
 /// Levels a directory can have.
 pub const MAX_LEVELS: u32 = 17;
@@ -115,6 +119,14 @@ pub fn check_component(name: &[u8]) -> Result<(), FormatError> {
 pub fn components(path: &[u8]) -> Result<impl Iterator<Item = &[u8]> + Clone, FormatError> {
     if path.len() > MAX_PATH {
         return Err(FormatError::Name { why: "a path is longer than 4095 bytes" });
+    }
+    deep_components(path)
+}
+
+/// The components of a path that may be longer than one that is given at once.
+pub fn deep_components(path: &[u8]) -> Result<impl Iterator<Item = &[u8]> + Clone, FormatError> {
+    if path.len() > MAX_DEEP {
+        return Err(FormatError::Name { why: "a path is longer than 16383 bytes" });
     }
     let parts = path.split(|&c| c == b'/').filter(|c| !c.is_empty());
     for part in parts.clone() {
@@ -216,7 +228,10 @@ mod tests {
         let parts: Vec<&[u8]> = components(b"//a/b c/").unwrap().collect();
         assert_eq!(parts, [&b"a"[..], b"b c"]);
         assert!(components(b"a/../b").is_err());
-        assert!(components(&[b'a'; 5000]).is_err());
+        assert!(components(&[b'/'; MAX_PATH]).is_ok());
+        assert!(components(&[b'/'; MAX_PATH + 1]).is_err());
+        assert!(deep_components(&[b'/'; MAX_DEEP]).is_ok());
+        assert!(deep_components(&[b'/'; MAX_DEEP + 1]).is_err());
         assert!(components(&[b'a'; 256]).is_err());
     }
 

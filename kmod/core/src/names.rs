@@ -8,7 +8,7 @@
 
 use twz_abi::{
     meta,
-    name::{self, components, NameEntry},
+    name::{self, deep_components, NameEntry},
     ObjectId, ObjectRecord,
 };
 
@@ -50,7 +50,7 @@ impl<M: Media> Store<M> {
     /// What `path` is bound to; `/` is the root directory.
     pub fn lookup(&self, path: &[u8]) -> Result<Binding> {
         let mut found = Binding::Directory(self.geo.root_names);
-        for part in components(path).map_err(StoreError::Name)? {
+        for part in deep_components(path).map_err(StoreError::Name)? {
             let Binding::Directory(id) = found else { return Err(StoreError::NotADirectory) };
             let (_, dir) = self.directory(id)?;
             let named = self.find_name(&dir, part)?.ok_or(StoreError::NoName)?;
@@ -208,7 +208,7 @@ impl<M: Media> Store<M> {
         path: &'p [u8],
         not_below: Option<ObjectId>,
     ) -> Result<((RecordNo, ObjectRecord), &'p [u8])> {
-        let mut parts = components(path).map_err(StoreError::Name)?;
+        let mut parts = deep_components(path).map_err(StoreError::Name)?;
         // The root itself has no name that could change.
         let mut last = parts.next().ok_or(StoreError::IsADirectory)?;
         let mut dir = self.directory(self.geo.root_names)?;

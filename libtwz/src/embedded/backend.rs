@@ -94,6 +94,18 @@ impl Backend for EmbeddedPool {
         self.remove_name_dir(path)
     }
 
+    fn count_dirs(&self, path: &str) -> Result<u32> {
+        if let Some(kept) = self.count_name_dirs(path)? {
+            return Ok(kept);
+        }
+        let mut found = 0;
+        self.read_name_dir(path, &mut |_, binding| {
+            found += u32::from(binding == Binding::Directory);
+            Ok(())
+        })?;
+        Ok(found)
+    }
+
     fn read_dir(
         &self,
         path: &str,

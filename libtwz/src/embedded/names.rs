@@ -7,14 +7,16 @@
 
 use std::{
     fs::{self, File},
-    io,
-    os::unix::fs::MetadataExt as _,
-    path::{Path, PathBuf},
+    os::{fd::OwnedFd, unix::fs::MetadataExt as _},
+    path::PathBuf,
 };
 
 use nix::{
+    dir::Dir,
     errno::Errno,
-    fcntl::{OFlag, OpenHow, ResolveFlag, openat2},
+    fcntl::{AT_FDCWD, AtFlags, OFlag, OpenHow, ResolveFlag, openat2, renameat},
+    sys::stat::{Mode, fstatat, mkdirat},
+    unistd::{UnlinkatFlags, linkat, unlinkat},
 };
 use twz_abi::{ObjectId, name};
 
@@ -27,11 +29,11 @@ use crate::{
 impl EmbeddedPool {
     /// The checked path, relative to the pool.
     fn relative(path: &str) -> Result<String> {
-        if path.len() > name::MAX_PATH || path.split('/').any(|part| part.len() > name::MAX_NAME) {
+        if path.len() > name::MAX_DEEP || path.split('/').any(|part| part.len() > name::MAX_NAME) {
             // As a system call would say it.
             return Err(Error::nix("look up", path)(Errno::ENAMETOOLONG));
         }
-        let parts = name::components(path.as_bytes())
+        let parts = name::deep_components(path.as_bytes())
             .map_err(|error| Error::Format { what: format!("'{path}'"), error })?;
         let mut relative = String::from(paths::NAMES);
         for part in parts {
@@ -43,14 +45,16 @@ impl EmbeddedPool {
 
     /// The place of a name that is to be made or removed: its parent must be a
     /// directory beneath `names/`.
-    fn place_of(&self, path: &str) -> Result<PathBuf> {
+    fn place_of(&self, path: &str) -> Result<Place> {
         let relative = Self::relative(path)?;
         let Some((parent, last)) = relative.rsplit_once('/') else {
             return Err(Error::NameTaken("/".into()));
         };
         let inside = parent.strip_prefix(paths::NAMES).unwrap_or(parent);
-        match self.open_name(inside)?.1 {
-            Found::Directory => Ok(self.root.join(parent).join(last)),
+        match self.open_name(inside)? {
+            (dir, Found::Directory) => {
+                Ok(Place { dir, name: last.into(), path: self.root.join(&relative) })
+            }
             _ => Err(Error::NotADirectory(inside.trim_start_matches('/').into())),
         }
     }
@@ -65,12 +69,11 @@ impl EmbeddedPool {
             &self.dir,
             paths::NAMES,
             OFlag::O_PATH | OFlag::O_CLOEXEC | OFlag::O_DIRECTORY,
-            nix::sys::stat::Mode::empty(),
+            Mode::empty(),
         )
         .map_err(Error::nix("open", self.root.join(paths::NAMES)))?;
         let inside = relative.strip_prefix(paths::NAMES).unwrap_or("").trim_start_matches('/');
-        let inside = if inside.is_empty() { "." } else { inside };
-        let file: File = match openat2(names, inside, how) {
+        let file: File = match open_beneath(names, inside, how) {
             Ok(fd) => fd.into(),
             Err(Errno::ENOENT) => return Err(Error::NoName(path.into())),
             Err(Errno::ENOTDIR) => return Err(Error::NotADirectory(path.into())),
@@ -109,27 +112,21 @@ impl EmbeddedPool {
         let data = ObjectPath::data(id).within(&self.root);
         let inode = fs::metadata(&data).map_err(Error::at("stat", &data))?.ino();
         self.record_inode(inode, id, meta.nonce)?;
-        match fs::hard_link(&data, &place) {
+        match linkat(AT_FDCWD, &data, &place.dir, &*place.name, AtFlags::empty()) {
             Ok(()) => self.bump_names(),
-            Err(error) if error.kind() == io::ErrorKind::AlreadyExists && replace => {
+            Err(Errno::EEXIST) if replace => {
                 let made = paths::temporary(&self.root);
-                fs::hard_link(&data, &made).map_err(Error::at("bind", &place))?;
-                let renamed = fs::rename(&made, &place);
+                fs::hard_link(&data, &made).map_err(Error::at("bind", &place.path))?;
+                let renamed = renameat(AT_FDCWD, &made, &place.dir, &*place.name);
                 // Renaming one name of a file over another does nothing at all.
                 let _ = fs::remove_file(&made);
                 match renamed {
-                    Err(error) if error.kind() == io::ErrorKind::IsADirectory => {
-                        Err(Error::NameTaken(path.into()))
-                    }
-                    other => {
-                        other.map_err(Error::at("bind", &place)).and_then(|()| self.bump_names())
-                    }
+                    Err(Errno::EISDIR) => Err(Error::NameTaken(path.into())),
+                    other => other.map_err(place.failed("bind")).and_then(|()| self.bump_names()),
                 }
             }
-            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
-                Err(Error::NameTaken(path.into()))
-            }
-            Err(error) => Err(Error::at("bind", &place)(error)),
+            Err(Errno::EEXIST) => Err(Error::NameTaken(path.into())),
+            Err(error) => Err(place.failed("bind")(error)),
         }
     }
 
@@ -142,32 +139,28 @@ impl EmbeddedPool {
                 "that is a directory of names; 'twz name rmdir' removes it",
             ));
         }
-        fs::remove_file(&place).map_err(Error::at("unbind", &place))?;
+        place.remove(UnlinkatFlags::NoRemoveDir).map_err(place.failed("unbind"))?;
         self.bump_names()
     }
 
     pub(super) fn rename_name(&self, from: &str, to: &str) -> Result<()> {
         self.writable()?;
         let (old, new) = (self.place_of(from)?, self.place_of(to)?);
-        if same_place(&old, &new) {
+        if old.is(&new) {
             return self.lookup_name(from).map(|_| ());
         }
         // What `to` was bound to stays an object, so it must be known as one.
         if let Ok(Binding::Object(_)) = self.lookup_name(to) {}
-        match fs::rename(&old, &new) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                return Err(Error::NoName(from.into()));
-            }
-            Err(error) if error.raw_os_error() == Some(libc::ENOTEMPTY) => {
-                return Err(Error::NotEmpty(to.into()));
-            }
-            other => other.map_err(Error::at("rename", &old))?,
+        match renameat(&old.dir, &*old.name, &new.dir, &*new.name) {
+            Err(Errno::ENOENT) => return Err(Error::NoName(from.into())),
+            Err(Errno::ENOTEMPTY) => return Err(Error::NotEmpty(to.into())),
+            other => other.map_err(old.failed("rename"))?,
         }
         // Renaming one name of a file to another name of it does nothing at all.
         if let Ok((_, Found::File { inode })) = self.open_name(to)
-            && fs::symlink_metadata(&old).is_ok_and(|stat| stat.is_file() && stat.ino() == inode)
+            && old.is_file(inode)
         {
-            fs::remove_file(&old).map_err(Error::at("rename", &old))?;
+            old.remove(UnlinkatFlags::NoRemoveDir).map_err(old.failed("rename"))?;
         }
         self.bump_names()
     }
@@ -175,30 +168,30 @@ impl EmbeddedPool {
     pub(super) fn make_name_dir(&self, path: &str) -> Result<()> {
         self.writable()?;
         let place = self.place_of(path)?;
-        match fs::create_dir(&place) {
-            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
-                Err(Error::NameTaken(path.into()))
-            }
-            other => other.map_err(Error::at("make", &place)),
+        match mkdirat(&place.dir, &*place.name, Mode::from_bits_truncate(0o777)) {
+            Err(Errno::EEXIST) => Err(Error::NameTaken(path.into())),
+            other => other.map_err(place.failed("make")),
         }
     }
 
     pub(super) fn remove_name_dir(&self, path: &str) -> Result<()> {
         self.writable()?;
         let place = self.place_of(path)?;
-        match fs::remove_dir(&place) {
-            Ok(()) => Ok(()),
-            Err(error) if error.raw_os_error() == Some(libc::ENOTEMPTY) => {
-                Err(Error::NotEmpty(path.into()))
-            }
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                Err(Error::NoName(path.into()))
-            }
-            Err(error) if error.kind() == io::ErrorKind::NotADirectory => {
-                Err(Error::NotADirectory(path.into()))
-            }
-            Err(error) => Err(Error::at("remove", &place)(error)),
+        match place.remove(UnlinkatFlags::RemoveDir) {
+            Err(Errno::ENOTEMPTY) => Err(Error::NotEmpty(path.into())),
+            Err(Errno::ENOENT) => Err(Error::NoName(path.into())),
+            Err(Errno::ENOTDIR) => Err(Error::NotADirectory(path.into())),
+            other => other.map_err(place.failed("remove")),
         }
+    }
+
+    /// How many directories are in a directory, where the file system keeps count.
+    pub(super) fn count_name_dirs(&self, path: &str) -> Result<Option<u32>> {
+        let (dir, Found::Directory) = self.open_name(path)? else {
+            return Err(Error::NotADirectory(path.into()));
+        };
+        let links = dir.metadata().map_err(Error::at("stat", path))?.nlink();
+        Ok(links.checked_sub(2).map(|below| u32::try_from(below).unwrap_or(u32::MAX)))
     }
 
     pub(super) fn read_name_dir(
@@ -206,15 +199,19 @@ impl EmbeddedPool {
         path: &str,
         visit: &mut dyn FnMut(&str, Binding) -> Result<()>,
     ) -> Result<()> {
-        if self.open_name(path)?.1 != Found::Directory {
+        let (dir, Found::Directory) = self.open_name(path)? else {
             return Err(Error::NotADirectory(path.into()));
-        }
-        let dir = self.root.join(Self::relative(path)?);
-        for entry in fs::read_dir(&dir).map_err(Error::at("list", &dir))? {
-            let entry = entry.map_err(Error::at("list", &dir))?;
-            let name = entry.file_name();
+        };
+        let how = OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
+        let failed = || Error::nix("list", self.root.join(paths::NAMES).join(path));
+        let mut dir = Dir::openat(&dir, ".", how, Mode::empty()).map_err(failed())?;
+        for entry in dir.iter() {
+            let entry = entry.map_err(failed())?;
             // A name that is not UTF-8 has no path here; ordinary programs still see it.
-            let Some(name) = name.to_str() else { continue };
+            let Ok(name) = entry.file_name().to_str() else { continue };
+            if matches!(name, "." | "..") {
+                continue;
+            }
             let inner = format!("{path}/{name}");
             match self.lookup_name(&inner) {
                 Ok(binding) => visit(name, binding)?,
@@ -229,13 +226,49 @@ impl EmbeddedPool {
     }
 }
 
-/// Whether two paths are one name: in one directory, however it was reached.
-fn same_place(a: &Path, b: &Path) -> bool {
-    let parent = |path: &Path| {
-        let stat = fs::metadata(path.parent()?).ok()?;
-        Some((stat.dev(), stat.ino()))
-    };
-    a.file_name() == b.file_name() && parent(a) == parent(b)
+/// Opens a path beneath a directory. What is longer than a call takes is opened in steps,
+/// each beneath the one before: links in it lead no higher than that.
+fn open_beneath(mut dir: OwnedFd, path: &str, how: OpenHow) -> nix::Result<OwnedFd> {
+    let mut rest = path;
+    while rest.len() > name::MAX_PATH {
+        let step = rest.as_bytes().get(..=name::MAX_PATH).unwrap_or_default();
+        let end = step.iter().rposition(|byte| *byte == b'/').ok_or(Errno::ENAMETOOLONG)?;
+        let (step, behind) = rest.split_at(end);
+        dir = openat2(dir, step, how)?;
+        rest = behind.trim_start_matches('/');
+    }
+    openat2(dir, if rest.is_empty() { "." } else { rest }, how)
+}
+
+/// Where a name is or is to be: relative to its directory, for the path that leads there
+/// from the root of the host may be longer than one that a call takes.
+struct Place {
+    dir: File,
+    name: String,
+    /// For messages.
+    path: PathBuf,
+}
+
+impl Place {
+    fn failed(&self, what: &'static str) -> impl FnOnce(Errno) -> Error {
+        Error::nix(what, &self.path)
+    }
+
+    fn remove(&self, how: UnlinkatFlags) -> nix::Result<()> {
+        unlinkat(&self.dir, &*self.name, how)
+    }
+
+    /// Whether this is one name: in one directory, however it was reached.
+    fn is(&self, other: &Self) -> bool {
+        let inode = |place: &Self| place.dir.metadata().map(|stat| (stat.dev(), stat.ino())).ok();
+        self.name == other.name && inode(self) == inode(other)
+    }
+
+    /// Whether it is a name of this file.
+    fn is_file(&self, inode: u64) -> bool {
+        let stat = fstatat(&self.dir, &*self.name, AtFlags::AT_SYMLINK_NOFOLLOW);
+        stat.is_ok_and(|stat| stat.st_mode & libc::S_IFMT == libc::S_IFREG && stat.st_ino == inode)
+    }
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]

@@ -4,12 +4,13 @@
 //!
 //! [`Fs`] is the file system, over any pool: its names in [`tree`], what is open in
 //! [`open`], what is in a file in [`content`] and [`piece`], what POSIX wants besides in
-//! [`attr`] and [`table`], which inodes there are in [`nodes`]. [`calls`] and [`reply`] answer
-//! the kernel with it, and [`serve`] mounts it and takes it down.
+//! [`attr`], [`table`] and [`links`], which inodes there are in [`nodes`]. [`calls`] and
+//! [`reply`] answer the kernel with it, and [`serve`] mounts it and takes it down.
 
 mod attr;
 mod calls;
 mod content;
+mod links;
 mod nodes;
 mod open;
 mod piece;
@@ -67,13 +68,7 @@ impl Fs {
         let table = Table::open(&*pool, read_only)?;
         let owner = (nix::unistd::geteuid().as_raw(), nix::unistd::getegid().as_raw());
         let since = i64::try_from(info.created).unwrap_or(0).saturating_mul(1_000_000_000);
-        let root = Dir {
-            parent: ROOT,
-            name: String::new(),
-            marker: table.object(),
-            attr: Attr::of_directory(since, owner),
-            gone: false,
-        };
+        let root = Dir::new(ROOT, "", table.object(), Attr::of_directory(since, owner));
         Ok(Self {
             native: info.home == "directory",
             read_only,

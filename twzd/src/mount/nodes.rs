@@ -3,6 +3,7 @@
 //! names it has; a directory's is known by where it is, since it has one name.
 
 use std::{
+    cell::Cell,
     collections::HashMap,
     fs::File,
     hash::{DefaultHasher, Hash as _, Hasher as _},
@@ -30,6 +31,15 @@ pub struct Dir {
     pub attr: Attr,
     /// It was removed, and somebody is still in it.
     pub gone: bool,
+    /// How many directories are in it, where that was counted.
+    pub below: Cell<Option<u32>>,
+}
+
+impl Dir {
+    /// One that nothing was counted in.
+    pub fn new(parent: u64, name: &str, marker: Option<ObjectId>, attr: Attr) -> Self {
+        Self { parent, name: name.into(), marker, attr, gone: false, below: Cell::new(None) }
+    }
 }
 
 /// A file of whatever type.
@@ -229,8 +239,7 @@ mod tests {
     use super::*;
 
     fn dir(parent: u64, name: &str) -> Dir {
-        let attr = Attr::of_directory(0, (0, 0));
-        Dir { parent, name: name.into(), marker: None, attr, gone: false }
+        Dir::new(parent, name, None, Attr::of_directory(0, (0, 0)))
     }
 
     #[test]

@@ -40,6 +40,16 @@ pub struct Change {
     pub drop_privileges: bool,
 }
 
+impl Change {
+    /// Whether it is a chown(2). One that leaves both owners as they are takes privileges
+    /// away, too, and is known by changing nothing else.
+    fn owned(&self) -> bool {
+        let other =
+            self.mode.is_some() || self.size.is_some() || self.atime.or(self.mtime).is_some();
+        self.uid.or(self.gid).is_some() || !other
+    }
+}
+
 /// How much room there is, in blocks of 4096 bytes.
 pub struct Room {
     pub blocks: u64,
@@ -278,7 +288,7 @@ impl Fs {
             if let Some(mode) = change.mode {
                 attr.mode = attr.format() | mode & 0o7777;
             }
-            if change.uid.or(change.gid).is_some() || resized && change.drop_privileges {
+            if change.owned() || resized && change.drop_privileges {
                 attr.drop_privileges();
             }
             attr.uid = change.uid.unwrap_or(attr.uid);

@@ -17,6 +17,10 @@ use super::{
 
 type Answer<T> = Result<T, Errno>;
 
+/// The longest path from the root, with room for what is hidden in a directory.
+const MOST_DEEP: usize = 16383 - (1 + HIDDEN.len());
+const MOST_PATH: usize = 4095;
+
 /// What is to be made.
 pub struct New<'a> {
     pub parent: u64,
@@ -43,7 +47,9 @@ impl Fs {
     fn join(&self, parent: u64, name: &str) -> Answer<String> {
         let dir = self.nodes.path(parent).ok_or(Errno::ENOENT)?;
         let path = if dir.is_empty() { name.into() } else { format!("{dir}/{name}") };
-        if path.len() > 4095 { Err(Errno::ENAMETOOLONG) } else { Ok(path) }
+        // The kernel's pool is told of a path in one call.
+        let most = if self.native || self.alone { MOST_DEEP } else { MOST_PATH };
+        if path.len() > most { Err(Errno::ENAMETOOLONG) } else { Ok(path) }
     }
 
     /// Whether anything may be changed, which the caller is about to do.
@@ -72,7 +78,7 @@ impl Fs {
 
     fn meet_dir(&mut self, parent: u64, name: &str, marker: Option<ObjectId>) -> u64 {
         let attr = Attr::of_directory(self.since, self.owner);
-        self.nodes.meet_dir(Dir { parent, name: name.into(), marker, attr, gone: false })
+        self.nodes.meet_dir(Dir::new(parent, name, marker, attr))
     }
 
     /// The object whose record is that of the directory at `path`.
@@ -101,9 +107,7 @@ impl Fs {
             return Ok(attr.told(ino, size, blocks, stat.names as u32));
         }
         let dir = self.nodes.dir(ino).ok_or(Errno::ENOENT)?;
-        // Nobody counts the directories in a directory: 1 says so.
-        let links = if dir.gone { 0 } else { 1 };
-        Ok(self.dir_attr(dir).told(ino, 4096, 8, links))
+        Ok(self.dir_attr(dir).told(ino, 4096, 8, self.links(ino, dir)))
     }
 
     /// The text of the link that says which process serves the mount.
@@ -246,6 +250,7 @@ impl Fs {
             let _ = self.pool.remove_dir(&path);
         })?;
         self.changed(parent);
+        self.count(parent, 1);
         let ino = self.meet_dir(parent, name, Some(marker));
         self.attributes(ino)
     }
@@ -325,6 +330,7 @@ impl Fs {
         self.drop_marker(marker);
         self.nodes.remove_dir(parent, name);
         self.changed(parent);
+        self.count(parent, -1);
         Ok(())
     }
 
@@ -408,8 +414,13 @@ impl Fs {
         } else {
             return Err(Errno::EINVAL);
         }
-        self.changed(from.0);
-        self.changed(to.0);
+        let dirs = [Some(source), target].contains(&Some(Binding::Directory));
+        for dir in [from.0, to.0] {
+            self.changed(dir);
+            if dirs {
+                self.uncount(dir);
+            }
+        }
         let moved = match source {
             Binding::Object(id) => self.nodes.number_of(id),
             Binding::Directory => self.nodes.number_of_dir(to.0, new_name, None),
