@@ -7,6 +7,7 @@ CARGO  ?= cargo
 TIME   ?= 60
 ONLY   ?=
 PREFIX ?= /usr/local
+LAYERS ?= names,run,mount,image
 LIBS   := -p twz-abi -p twz-core -p twz -p twz-derive
 
 export CARGO PREFIX DESTDIR
@@ -26,8 +27,8 @@ test: ## every test there is; the last line says how many passed, failed and wer
 	@scripts/deps.sh build bench fuzz mount redis
 	@scripts/test.sh
 
-test-posix: ## every suite and program on files that are objects; counts in target/posix.json
-	@scripts/posix.sh --json target/posix.json $(ARGS)
+test-posix: ## every suite and program on files that are objects, on each of LAYERS; counts in target/posix.json
+	@scripts/posix.sh --layer $(LAYERS) --json target/posix.json $(ARGS)
 
 test-debug-kernel: ## the tests in the virtual machine, with KASAN, lockdep and all checks on
 	@scripts/deps.sh kmod vm

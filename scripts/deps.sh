@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: MIT OR Apache-2.0
 # Installs the system packages that WHAT... needs, and only those that are missing:
-#   deps.sh build|bench|redis|fuzz|mount|msrv|kmod|vm|posix...
+#   deps.sh build|bench|redis|fuzz|mount|msrv|kmod|vm|posix|posix-all...
 # It looks for the commands and headers themselves, so it is instant when they
 # are there and never touches the network then.
 set -euo pipefail
@@ -83,8 +83,18 @@ for what in "$@"; do
             need inotify-tools inotifywait
             need postgresql '/usr/lib/postgresql/*/bin/initdb'
             ;;
+        posix-all)
+            # What only the whole suites want, to be built and to run.
+            need apt apt-get
+            need go-md2man go-md2man
+            need libc6-dev /usr/include/stdlib.h
+            need lua5.4 lua5.4
+            need nodejs node
+            need restic restic
+            need zlib1g-dev /usr/include/zlib.h
+            ;;
         *)
-            echo "deps.sh: no such thing as '$what' (build, bench, redis, fuzz, mount, msrv, kmod, vm, posix)" >&2
+            echo "deps.sh: no such thing as '$what' (build, bench, redis, fuzz, mount, msrv, kmod, vm, posix, posix-all)" >&2
             exit 2
             ;;
     esac

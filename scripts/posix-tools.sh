@@ -1,62 +1,77 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: MIT OR Apache-2.0
-# Prints the path of a cached folder with the programs of the suites that Debian does
-# not package, making it first if need be: pjdfstest and fsx, from crates.io at one
-# version each, and LMDB's own tests, from Debian's source of it.
-# Exits 77 when it cannot be had here.
+# Prints the path of a cached folder for each NAME, with what the suite of that name
+# needs and Debian does not package, and makes it first if need be:
+#   posix-tools.sh NAME...
+# How one is made says tests/posix/recipes/NAME.sh, which is run in a scratch folder,
+# and puts into $out what is kept. It may use source_of, crate, say and skip (below).
+# A change to a recipe, or of Debian, makes another folder; those of others stay.
+# Exits 77 when one cannot be had here.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
-crates=(pjdfstest@0.2.2 fsx@0.3.2)
-cache=${TWZ_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/twz}
-# A change to how it is made, or of what, makes another one.
-tree=$cache/posix-$(printf '%s\n' 1 "${crates[@]}" | cat - /etc/debian_version | sha256sum | cut -c1-12)
+recipes=$PWD/tests/posix/recipes
+cache=${TWZ_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/twz}/posix
 
 say() { echo "posix-tools.sh: $*" >&2; }
 skip() { say "SKIPPED: $*" && exit 77; }
 
-if [[ -d $tree ]]; then
-    echo "$tree" && exit
-fi
-mkdir -p "$cache"
-exec 9>"$cache/posix.lock"
-flock -n 9 || { say "waiting for another one to be done" && flock 9; }
-if [[ -d $tree ]]; then
-    echo "$tree" && exit
-fi
-half=$(mktemp -d "$tree.XXXXXX")
-trap 'rm -rf "$half"' EXIT
-work=$half/work
-mkdir -p "$work/apt/lists/partial" "$work/apt/archives/partial"
+# crate NAME@VERSION: builds it, and keeps its programs.
+crate() {
+    "${CARGO:-cargo}" install --quiet --locked --target-dir "$PWD/target" --root "$PWD/installed" "$1" ||
+        skip "$1 could not be had from crates.io (the reason is above)"
+    mv installed/bin/* "$out"
+}
 
-for crate in "${crates[@]}"; do
-    say "building $crate"
-    "${CARGO:-cargo}" install --quiet --locked --target-dir "$work/target" --root "$work/installed" "$crate" >&2 ||
-        skip "$crate could not be had from crates.io (the reason is above)"
-done
-mv "$work"/installed/bin/* "$half"
+# source_of PACKAGE: unpacks Debian's source of it, as it is patched there, in ./PACKAGE.
+source_of() {
+    [[ -d $apt/lists ]] || sources_index
+    (mkdir fetched && cd fetched && apt-get "${options[@]}" --only-source source "$1") ||
+        skip "the source of $1 could not be fetched (the reason is above)"
+    mv "$(find fetched -mindepth 1 -maxdepth 1 -type d)" "$1"
+    rm -r fetched
+}
 
-say "fetching LMDB's source"
 # Debian's archives as they are configured here, asked for source: nothing of that stays.
-sed -s 's/^Types:.*/Types: deb-src/' /etc/apt/sources.list.d/*.sources >"$work/debian.sources" 2>/dev/null || true
-cat /etc/apt/sources.list /etc/apt/sources.list.d/*.list 2>/dev/null |
-    sed -nE 's/^deb /deb-src /p' >"$work/debian.list" || true
-source=$work/debian.sources
-[[ -s $source ]] || source=$work/debian.list
-apt=(-qq -o "Dir::Etc::SourceList=$source" -o Dir::Etc::SourceParts=/dev/null
-    -o "Dir::State::Lists=$work/apt/lists" -o "Dir::Cache=$work/apt" -o APT::Sandbox::User=root)
-apt-get "${apt[@]}" update >&2 || skip "no index of Debian's sources (the reason is above)"
-(cd "$work" && apt-get "${apt[@]}" --only-source source lmdb >&2) ||
-    skip "LMDB's source could not be fetched (the reason is above)"
+sources_index() {
+    say 'fetching the index of sources'
+    mkdir -p "$apt/lists/partial" "$apt/archives/partial"
+    sed -s 's/^Types:.*/Types: deb-src/' /etc/apt/sources.list.d/*.sources >"$apt/debian.sources" 2>/dev/null || true
+    cat /etc/apt/sources.list /etc/apt/sources.list.d/*.list 2>/dev/null |
+        sed -nE 's/^deb /deb-src /p' >"$apt/debian.list" || true
+    if [[ ! -s $apt/debian.sources ]]; then
+        rm "$apt/debian.sources"
+    else
+        rm "$apt/debian.list"
+    fi
+    apt-get "${options[@]}" update || skip "no index of Debian's sources (the reason is above)"
+}
 
-mdb=$(dirname "$(find "$work" -name mtest.c -print -quit)")
-for test in mtest mtest2 mtest3 mtest4 mtest5; do
-    gcc -O2 -w -pthread -o "$half/$test" "$mdb/$test.c" "$mdb/mdb.c" "$mdb/midl.c"
+# made NAME: in half, under its lock, so that a folder is all there or not at all.
+made() (
+    recipe=$recipes/$1.sh
+    [[ -f $recipe ]] || { say "there is no recipe '$1'" && exit 2; }
+    tree=$cache/$1-$(cat "$recipe" /etc/debian_version | sha256sum | cut -c1-12)
+    exec 9>"$cache/$1.lock"
+    flock -n 9 || { say "waiting for another one to make $1" && flock 9; }
+    [[ ! -d $tree ]] || { echo "$tree" && exit; }
+    say "making $1"
+    half=$(mktemp -d "$tree.XXXXXX")
+    trap 'rm -rf "$half"' EXIT
+    out=$half/out
+    mkdir "$out" "$half/work"
+    (cd "$half/work" && set -euo pipefail && source "$recipe") >&2
+    # Programs run as other users, too.
+    chmod -R a+rX "$out"
+    mv "$out" "$tree"
+    echo "$tree"
+)
+
+mkdir -p "$cache"
+apt=$(mktemp -d)
+trap 'rm -rf "$apt"' EXIT
+options=(-qq -o Dir::Etc::SourceList=/dev/null -o "Dir::Etc::SourceParts=$apt"
+    -o "Dir::State::Lists=$apt/lists" -o "Dir::Cache=$apt" -o APT::Sandbox::User=root)
+for name in "$@"; do
+    made "$name"
 done
-
-rm -rf "$work"
-# Programs run as other users, too.
-chmod -R a+rX "$half"
-mv "$half" "$tree"
-trap - EXIT
-echo "$tree"

@@ -8,7 +8,8 @@ quick_sqlite_journal() {
     local mode
     for mode in delete truncate persist; do
         sqlite3 "$mode.db" "pragma journal_mode=$mode; create table t(k integer primary key, v text);" >/dev/null
-        seq 2000 | sed 's/.*/insert into t values(&, "value &");/; 1i begin;' >sql && echo 'commit;' >>sql
+        seq 2000 | sed 's/.*/insert into t values(&, "value &");/; 1i begin;' >sql
+        echo 'commit;' >>sql
         sqlite3 "$mode.db" <sql
         sqlite3 "$mode.db" 'begin; delete from t; rollback; delete from t where k % 2; vacuum;'
         same "$mode" "$(sqlite3 "$mode.db" 'select count(*), sum(k) from t; pragma integrity_check;' | tr '\n' ' ')" '1000|1001000 ok '
@@ -32,7 +33,8 @@ quick_sqlite_killed() {
     (echo 'begin; insert into t values(1); commit; begin;'
         seq 100000 | sed 's/.*/insert into t values(&);/'; sleep 1000) | sqlite3 -cmd 'pragma cache_size=10' k.db &
     until_true [ -s k.db-journal ]
-    pid=$(jobs -p) && kill -9 $! && wait $! 2>/dev/null || true
+    kill -9 $!
+    wait $! 2>/dev/null || true
     same rows "$(sqlite3 -cmd '.timeout 10000' k.db 'select count(*) from t; pragma integrity_check;' | tr '\n' ' ')" '1 ok '
 }
 
@@ -48,18 +50,22 @@ quick_redis_appendonly() {
     trap 'kill -9 $server 2>/dev/null || true' EXIT
     redis
     seq 500 | sed 's/.*/set key& value&/' | cli >/dev/null
-    cli incrby counter 7 >/dev/null && kill -9 $server && wait $server 2>/dev/null || true
+    cli incrby counter 7 >/dev/null
+    kill -9 $server
+    wait $server 2>/dev/null || true
     redis
     same counter "$(cli get counter)" 7
     same keys "$(cli dbsize)" 501
-    cli bgrewriteaof >/dev/null && cli set after rewrite >/dev/null
+    cli bgrewriteaof >/dev/null
+    cli set after rewrite >/dev/null
     until_true sh -c 'redis-cli -s "$ASIDE/redis.sock" info persistence | tr -d "\r" | grep -qx aof_rewrite_in_progress:0 &&
         redis-cli -s "$ASIDE/redis.sock" info persistence | tr -d "\r" | grep -qx aof_rewrite_scheduled:0'
     cli shutdown >/dev/null 2>&1 || true
     wait $server || true
     redis
     same 'what came after' "$(cli get after)" rewrite
-    cli save | grep -q OK && [[ -s dump.rdb ]]
+    cli save | grep -q OK
+    [[ -s dump.rdb ]]
 }
 
 # The server refuses to be root.
@@ -69,20 +75,23 @@ as_user() {
 
 full_postgresql() {
     bin=$(find /usr/lib/postgresql -name initdb -printf '%h\n' | sort -V | tail -n1)
-    mkdir data "$ASIDE/pg" && chmod 777 "$ASIDE/pg"
-    ((EUID != 0)) || chown nobody data . && chmod 700 data
+    mkdir data "$ASIDE/pg"
+    chmod 777 "$ASIDE/pg"
+    ((EUID != 0)) || chown nobody data .
+    chmod 700 data
     as_user "$bin/initdb" -D data -U postgres --data-checksums >/dev/null
     options="-c listen_addresses= -c unix_socket_directories=$ASIDE/pg"
     trap 'as_user "$bin/pg_ctl" -D data -m immediate stop >/dev/null 2>&1 || true' EXIT
     as_user "$bin/pg_ctl" -D data -w -l data/log -o "$options" start >/dev/null
     client=(-h "$ASIDE/pg" -U postgres)
     "$bin/pgbench" "${client[@]}" -i -s 2 -q postgres 2>/dev/null
-    "$bin/pgbench" "${client[@]}" -c 4 -j 2 -t 200 postgres >out 2>&1 || die "$(<out)"
-    grep -q 'actually processed: 800/800' out
+    "$bin/pgbench" "${client[@]}" -c 4 -j 2 -T 60 postgres >out 2>&1 || die "$(<out)"
+    count=$(sed -nE 's/.*actually processed: ([0-9]+)$/\1/p' out)
+    ((count > 0))
     # Killed, it recovers from its log.
     as_user "$bin/pg_ctl" -D data -m immediate stop >/dev/null
     as_user "$bin/pg_ctl" -D data -w -l data/log -o "$options" start >/dev/null
-    same history "$("$bin/psql" "${client[@]}" -At -c 'select count(*) from pgbench_history' postgres)" 800
+    same history "$("$bin/psql" "${client[@]}" -At -c 'select count(*) from pgbench_history' postgres)" "$count"
     same sums "$("$bin/psql" "${client[@]}" -At -c 'select (select sum(abalance) from pgbench_accounts) = (select sum(delta) from pgbench_history)' postgres)" t
     as_user "$bin/pg_ctl" -D data -w stop >/dev/null
     as_user "$bin/pg_checksums" -D data --check | grep -q 'Bad checksums:  *0'

@@ -5,7 +5,9 @@ set -euo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/shared.sh"
 
 quick_nginx() {
-    tree www && chmod -R a+rX www && lines 40000 >www/big
+    tree www
+    chmod -R a+rX www
+    lines 40000 >www/big
     # A socket instead of a port: nobody else can have it.
     cat >"$ASIDE/nginx.conf" <<END
 daemon off;
@@ -35,9 +37,12 @@ END
     get http://x/a/ | grep -q 70000
     etag=$(get -I http://x/big | tr -d '\r' | sed -n 's/^ETag: //p')
     same 'unchanged' "$(curl -s -o /dev/null -w '%{http_code}' --unix-socket "$ASIDE/nginx.sock" -H "If-None-Match: $etag" http://x/big)" 304
-    echo new >www/big.new && mv www/big.new www/big && same 'after a rename' "$(get http://x/big)" new
+    echo new >www/big.new
+    mv www/big.new www/big
+    same 'after a rename' "$(get http://x/big)" new
     same 'no such file' "$(curl -s -o /dev/null -w '%{http_code}' --unix-socket "$ASIDE/nginx.sock" http://x/nowhere)" 404
-    kill -TERM $server && wait $server || true
+    kill -TERM $server
+    wait $server || true
     grep -q 'GET /a/b/notes.txt' access.log
 }
 
@@ -49,7 +54,8 @@ quick_python_http() {
     until_true grep -q 'port [0-9]' "$ASIDE/http.log"
     port=$(sed -nE 's/.*port ([0-9]+).*/\1/p' "$ASIDE/http.log" | head -n1)
     curl -sS --noproxy '*' "http://127.0.0.1:$port/a/70000" | cmp - www/a/70000
-    curl -sS --noproxy '*' -o down "http://127.0.0.1:$port/a/b/notes.txt" && cmp down www/a/b/notes.txt
+    curl -sS --noproxy '*' -o down "http://127.0.0.1:$port/a/b/notes.txt"
+    cmp down www/a/b/notes.txt
 }
 
 "$1"

@@ -28,7 +28,9 @@ tree() {
     ln -s ../a/b/notes.txt "$1/a/link"
     ln "$1/a/100" "$1/a/b/hard"
     ln -s nowhere "$1/a/dangling"
-    chmod 750 "$1/a/b" && chmod 600 "$1/a/4096" && chmod 755 "$1/a/1"
+    chmod 750 "$1/a/b"
+    chmod 600 "$1/a/4096"
+    chmod 755 "$1/a/1"
     touch -d '2001-02-03 04:05:06' "$1/a/4097"
 }
 

@@ -8,18 +8,23 @@ quick_grep() {
     tree t
     same matches "$(grep -rc 'line 7 ' t | grep -c ':1$')" 5
     same 'in one' "$(grep -c . t/a/b/notes.txt)" 50
-    grep -q 'int main' t/a/b/c/main.c && ! grep -rq 'no such text' t
+    grep -q 'int main' t/a/b/c/main.c
+    ! grep -rq 'no such text' t || die 'it went well: grep -rq "no such text" t'
     grep -rl 'return 0' t | grep -qx t/a/b/c/main.c
 }
 
 quick_sed() {
-    lines 1000 >f && chmod 640 f
+    lines 1000 >f
+    chmod 640 f
     sed -i 's/some text/other text/; 500d' f
     same lines "$(wc -l <f)" 999
     same changed "$(grep -c 'other text' f)" 999
     same 'its mode' "$(stat -c %a f)" 640
-    sed -i.bak '1,10d' f && same lines "$(wc -l <f)" 989 && same backup "$(wc -l <f.bak)" 999
-    sed -n '/line 100 /w out' f && same out "$(wc -l <out)" 1
+    sed -i.bak '1,10d' f
+    same lines "$(wc -l <f)" 989
+    same backup "$(wc -l <f.bak)" 999
+    sed -n '/line 100 /w out' f
+    same out "$(wc -l <out)" 1
 }
 
 quick_gawk() {
@@ -27,7 +32,8 @@ quick_gawk() {
     gawk '{ print $2 > ("mod" $2 % 7); s += $2 } END { print s }' f >sum
     same sum "$(<sum)" 500500
     same split "$(cat mod? | sort -n | tail -n1)" 1000
-    gawk -i inplace '{ $2 = "x"; print }' f && same changed "$(grep -c '^line x ' f)" 1000
+    gawk -i inplace '{ $2 = "x"; print }' f
+    same changed "$(grep -c '^line x ' f)" 1000
 }
 
 quick_perl() {
@@ -68,11 +74,17 @@ END
 }
 
 quick_diff_and_patch() {
-    mkdir old new && lines 200 >old/f && echo gone >old/g
-    sed 's/line 100 /LINE 100 /; 50d' old/f >new/f && lines 5 >new/h
+    mkdir old new
+    lines 200 >old/f
+    echo gone >old/g
+    sed 's/line 100 /LINE 100 /; 50d' old/f >new/f
+    lines 5 >new/h
     diff -Nur old new >p && die 'diff found nothing' || (($? == 1))
-    patch -s -d old -p1 <p && diff -r old new
-    patch -s -R -d old -p1 <p && same undone "$(<old/g)" gone && [[ ! -e old/h ]]
+    patch -s -d old -p1 <p
+    diff -r old new
+    patch -s -R -d old -p1 <p
+    same undone "$(<old/g)" gone
+    [[ ! -e old/h ]]
     ! patch -s -d new -p1 --dry-run -f <p >/dev/null || die 'patched twice'
 }
 
@@ -83,7 +95,8 @@ quick_vim() {
     same last "$(tail -n1 f)" end
     grep -q '^row 21 ' f
     vim -u NONE -es -N +'set backup backupskip= backupdir=. undofile undodir=.' +'1d' +w +'earlier 1f' +wq f </dev/null || true
-    [[ -e f~ ]] && head -n1 f | grep -q '^row 1 '
+    [[ -e f~ ]]
+    head -n1 f | grep -q '^row 1 '
 }
 
 quick_sort_external() {

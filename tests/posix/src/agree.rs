@@ -14,6 +14,8 @@ use std::{
 use serde_json::Value;
 use twz::{Binding, Error, Global, MAX_DATA, ObjectId, Persist, Ptr, Rights, Space};
 
+use crate::shown::Shown;
+
 /// How many files are looked at through mappings, too.
 const MAPPED: usize = 32;
 const PAGE: u64 = 4096;
@@ -33,15 +35,27 @@ struct Walk {
     mapped: usize,
 }
 
-/// Compares what the directory `names/` shows with what twz says.
-pub fn check(pool: &Path, twz: &Path) -> Result<(), String> {
+/// Compares what the directory `names/` shows with what twz says, or what a mount of an
+/// image showed.
+pub fn check(pool: &Path, twz: &Path, shown: Option<&Shown>) -> Result<(), String> {
     let space = Space::open(pool).map_err(|error| error.to_string())?;
-    let mut walk = Walk { space, ids: HashSet::new(), mapped: 0 };
-    walk.directory(&pool.join("names"), "")?;
+    // Of an image two cannot look at once: the space is closed before the command is asked.
+    let ids = match shown {
+        Some(shown) => {
+            let ids = shown.compare(&space)?;
+            drop(space);
+            ids.into_iter().collect()
+        }
+        None => {
+            let mut walk = Walk { space, ids: HashSet::new(), mapped: 0 };
+            walk.directory(&pool.join("names"), "")?;
+            walk.ids
+        }
+    };
     let listed = say(twz, pool, &["ls", "--all", "--json"])?;
     let objects = listed["objects"].as_array().map(Vec::as_slice).unwrap_or_default();
     let listed: HashSet<&str> = objects.iter().filter_map(|object| object["id"].as_str()).collect();
-    for id in &walk.ids {
+    for id in &ids {
         if !listed.contains(id.to_string().as_str()) {
             return Err(format!("'twz ls' does not list {id}"));
         }

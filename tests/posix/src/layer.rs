@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! What serves a directory to programs: nobody (a directory of the file system), the
-//! `names/` of a pool, the same with the preload library, or a mount.
+//! `names/` of a pool, the same with the preload library, or a mount of such a pool or of
+//! one that is an image.
 
 use std::{
     fs::{self, Permissions},
@@ -25,8 +26,10 @@ pub enum Kind {
     Names,
     /// The same, for programs started by `twz run`.
     Run,
-    /// A pool that `twz mount` serves.
+    /// A directory pool that `twz mount` serves.
     Mount,
+    /// A pool in an image that `twz mount` serves.
+    Image,
 }
 
 impl Kind {
@@ -36,9 +39,19 @@ impl Kind {
             Self::Names => "names",
             Self::Run => "run",
             Self::Mount => "mount",
+            Self::Image => "image",
         }
     }
+
+    /// Why it cannot be had here.
+    pub fn lacks(self) -> Option<&'static str> {
+        let mounted = matches!(self, Self::Mount | Self::Image);
+        (mounted && !Path::new("/dev/fuse").exists()).then_some("there is no /dev/fuse")
+    }
 }
+
+/// How large an image may become: what no job writes.
+const IMAGE: &str = "8G";
 
 /// A layer, ready to make rooms.
 pub struct Layer {
@@ -69,14 +82,18 @@ impl Layer {
         let open = |path: &Path| fs::set_permissions(path, Permissions::from_mode(0o755));
         open(temp.path()).map_err(|error| error.to_string())?;
         let pool = temp.path().join("pool");
-        if self.kind != Kind::Native {
-            EmbeddedPool::init(&pool, &InitOptions::default())
-                .map_err(|error| error.to_string())?;
+        match self.kind {
+            Kind::Native => {}
+            Kind::Image => self.image(&pool)?,
+            Kind::Names | Kind::Run | Kind::Mount => {
+                EmbeddedPool::init(&pool, &InitOptions::default())
+                    .map_err(|error| error.to_string())?;
+            }
         }
         let (dir, mount) = match self.kind {
             Kind::Native => (temp.path().join("room"), None),
             Kind::Names | Kind::Run => (pool.join("names/room"), None),
-            Kind::Mount => {
+            Kind::Mount | Kind::Image => {
                 let at = temp.path().join("mount");
                 let mount = Mount::new(&self.twz, &pool, at.clone())?;
                 (at.join("room"), Some(mount))
@@ -94,6 +111,16 @@ impl Layer {
         }
         Ok(room)
     }
+
+    fn image(&self, pool: &Path) -> Result<(), String> {
+        let mut command = Command::new(&self.twz);
+        command.arg("--pool").arg(pool).args(["pool", "init", "--image", "--size", IMAGE]);
+        let output = command.output().map_err(|error| format!("twz pool init: {error}"))?;
+        match output.status.success() {
+            true => Ok(()),
+            false => Err(String::from_utf8_lossy(&output.stderr).into_owned()),
+        }
+    }
 }
 
 /// A running `twz mount`, unmounted when it is dropped.
@@ -108,8 +135,8 @@ impl Mount {
         fs::create_dir(&at).map_err(|error| error.to_string())?;
         let mut command = Command::new(twz);
         command.arg("--pool").arg(pool).arg("mount").arg(&at);
-        let daemon =
-            command.stdin(Stdio::null()).spawn().map_err(|error| format!("twz mount: {error}"))?;
+        command.stdin(Stdio::null()).stdout(Stdio::null());
+        let daemon = command.spawn().map_err(|error| format!("twz mount: {error}"))?;
         let mut mount = Self { twz: twz.into(), at, daemon };
         // As long as it takes, and it lives.
         while !mount.is_mounted() {
@@ -134,7 +161,8 @@ impl Drop for Mount {
     fn drop(&mut self) {
         let tries = [(self.twz.as_path(), "umount"), (Path::new("umount"), "-l")];
         let _ = tries.iter().any(|(program, option)| {
-            let status = Command::new(program).arg(option).arg(&self.at).status();
+            let mut command = Command::new(program);
+            let status = command.arg(option).arg(&self.at).stdout(Stdio::null()).status();
             status.is_ok_and(|status| status.success())
         });
         if self.is_mounted() {

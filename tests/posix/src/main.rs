@@ -2,9 +2,10 @@
 //! `posix-suites`: file-system suites and unmodified programs, in a directory whose
 //! files are objects, and for comparison in one whose files are files.
 //!
-//! A suite (`suites`) is a list of jobs; each job gets a room of its own (`room`),
-//! which the layer under test serves (`layer`). After each job twz has to see the
-//! same names, sizes and bytes as the programs, and find nothing wrong (`agree`).
+//! A suite (`suites`) is a list of jobs; each job gets a room of its own (`room`) on each
+//! layer under test (`layer`), which serves it (`trial`). After each job twz has to see the
+//! same names, sizes and bytes as the programs, and find nothing wrong (`agree`, and
+//! `shown` where the programs' names are gone by then).
 //! What is told, and when a case counts as failed, is in `report`; how much of it was a
 //! copy, where programs are run with the preload library, in `copied`.
 //! `scripts/posix.sh` has what the suites need installed, and calls this.
@@ -15,22 +16,26 @@ mod copied;
 mod layer;
 mod report;
 mod room;
+mod shown;
 mod suites;
+mod trial;
 
 use std::{path::PathBuf, process::ExitCode};
 
 use clap::Parser;
-use layer::{Kind, Layer};
+use layer::Kind;
 use report::Report;
 use suites::Scope;
+use trial::Trial;
 
 /// Runs suites and programs on objects.
 #[derive(Parser)]
 #[command(name = "posix-suites")]
 struct Arguments {
-    /// What serves the directory
-    #[arg(long, value_enum, default_value = "names")]
-    layer: Kind,
+    /// What serves the directory; several, with commas between, are compared with one run
+    /// in an ordinary directory
+    #[arg(long, value_enum, value_delimiter = ',', default_value = "names")]
+    layer: Vec<Kind>,
     /// Only what is quick
     #[arg(long)]
     quick: bool,
@@ -67,36 +72,31 @@ fn main() -> ExitCode {
 
 /// Whether everything that was to pass did.
 fn run(arguments: &Arguments) -> Result<bool, String> {
-    let scope = Scope { quick: arguments.quick };
-    let mut report = Report::new(arguments.layer);
-    for suite in suites::all(&scope)? {
-        for job in &suite.jobs {
-            let name = format!("{}.{}", suite.name, job.name);
-            if !wanted(&arguments.only, suite.name, &name) {
-                continue;
-            }
-            if arguments.list {
-                println!("{name}");
-                continue;
-            }
-            let of = |kind| -> Result<_, String> {
-                let layer = Layer::new(kind, arguments)?;
-                let mut room = layer.room()?;
-                let cases = job.run(&room);
-                room.settle();
-                let agreement = room.pool().map(|pool| agree::check(pool, &layer.twz));
-                Ok((cases, agreement, room.copied()))
-            };
-            let (native, ..) = of(Kind::Native)?;
-            let (cases, agreement, copied) = of(arguments.layer)?;
-            report.job(suite.name, &job.name, &native, cases, agreement);
-            if let Some(copied) = copied {
-                report.copied(suite.name, &job.name, copied);
-            }
-        }
-    }
+    let suites = suites::all(&Scope { quick: arguments.quick })?;
+    let jobs = suites.iter().flat_map(|suite| suite.jobs.iter().map(|job| (suite.name, job)));
+    let jobs: Vec<_> = jobs
+        .filter(|(suite, job)| wanted(&arguments.only, suite, &format!("{suite}.{}", job.name)))
+        .collect();
     if arguments.list {
+        jobs.iter().for_each(|(suite, job)| println!("{suite}.{}", job.name));
         return Ok(true);
+    }
+    let mut report = Report::new();
+    let (here, lacking): (Vec<Kind>, _) =
+        arguments.layer.iter().partition(|kind| kind.lacks().is_none());
+    lacking.iter().for_each(|kind| report.lacking(*kind));
+    for (n, (suite, job)) in jobs.iter().enumerate() {
+        // What takes long says that it goes on, and with what.
+        eprint!("posix-suites: {} of {}, {suite}.{}", n + 1, jobs.len(), job.name);
+        let trials = [&[Kind::Native], here.as_slice()].concat().into_iter().map(|kind| {
+            let trial = Trial::of(job, kind, arguments);
+            eprint!(" {} {:.1} s", kind.name(), trial.seconds);
+            trial
+        });
+        let mut trials: Vec<_> = trials.collect();
+        eprintln!();
+        let native = trials.remove(0);
+        trials.into_iter().for_each(|trial| report.job(suite, &job.name, &native, trial));
     }
     report.finish(arguments.json.as_deref())
 }

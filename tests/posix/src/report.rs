@@ -17,6 +17,7 @@ use crate::{
     case::{Case, Outcome, end_of},
     copied::Copied,
     layer::Kind,
+    trial::Trial,
 };
 
 #[derive(Clone, Copy, Default, Serialize)]
@@ -48,6 +49,9 @@ struct Row {
     #[serde(flatten)]
     counts: Counts,
     native: Counts,
+    /// That the jobs took, and in an ordinary directory.
+    seconds: f64,
+    native_seconds: f64,
     /// After how many jobs twz saw what the programs saw, and after how many not.
     agree: Counts,
     /// What each job moved by memory, where that is what the layer does.
@@ -73,63 +77,59 @@ struct Failure {
 
 /// The report of a run.
 pub struct Report {
-    layer: Kind,
     rows: Vec<Row>,
     lines: u64,
 }
 
 impl Report {
-    pub fn new(layer: Kind) -> Self {
-        Self { layer, rows: Vec::new(), lines: 0 }
+    pub fn new() -> Self {
+        Self { rows: Vec::new(), lines: 0 }
     }
 
-    /// Takes a job: its cases on an ordinary directory and on the layer, and what twz
-    /// made of the pool afterwards.
-    pub fn job(
-        &mut self,
-        suite: &str,
-        job: &str,
-        native: &[Case],
-        cases: Vec<Case>,
-        agreement: Option<Result<(), String>>,
-    ) {
-        let prefix = match cases.len() == 1 && cases[0].name == job {
-            true => format!("{}.{suite}", self.layer.name()),
-            false => format!("{}.{suite}.{job}", self.layer.name()),
+    /// Takes a layer that cannot be had.
+    pub fn lacking(&mut self, kind: Kind) {
+        let why = kind.lacks().unwrap_or_default();
+        self.line(kind, "all", kind.name(), &Outcome::Skip(why.into()));
+    }
+
+    /// Takes a job: what came of it in an ordinary directory, and on a layer.
+    pub fn job(&mut self, suite: &str, job: &str, native: &Trial, trial: Trial) {
+        let kind = trial.kind;
+        let prefix = match trial.cases.len() == 1 && trial.cases[0].name == job {
+            true => format!("{}.{suite}", kind.name()),
+            false => format!("{}.{suite}.{job}", kind.name()),
         };
-        let native_row = native.iter().fold(Counts::default(), |mut counts, case| {
-            counts.add(&case.outcome);
-            counts
-        });
-        for case in judge(native, cases) {
-            self.row(suite).counts.add(&case.outcome);
-            self.line(suite, &format!("{prefix}.{}", case.name), &case.outcome);
+        for case in judge(&native.cases, trial.cases) {
+            self.row(kind, suite).counts.add(&case.outcome);
+            self.line(kind, suite, &format!("{prefix}.{}", case.name), &case.outcome);
         }
-        if let Some(agreement) = agreement {
+        if let Some(agreement) = trial.agreement {
             let case = Case::of("twz", agreement.map(|()| String::new()));
-            self.row(suite).agree.add(&case.outcome);
-            let name = format!("{}.{suite}.{job} twz agrees", self.layer.name());
-            self.line(suite, &name, &case.outcome);
+            self.row(kind, suite).agree.add(&case.outcome);
+            let name = format!("{}.{suite}.{job} twz agrees", kind.name());
+            self.line(kind, suite, &name, &case.outcome);
         }
-        let row = self.row(suite);
-        row.native.pass += native_row.pass;
-        row.native.fail += native_row.fail;
-        row.native.skip += native_row.skip;
+        let row = self.row(kind, suite);
+        native.cases.iter().for_each(|case| row.native.add(&case.outcome));
+        row.seconds += trial.seconds;
+        row.native_seconds += native.seconds;
+        if let Some(copied) = trial.copied {
+            println!("# {}.{suite}.{job}: {}", kind.name(), copied.text());
+            row.copied.insert(job.into(), copied);
+        }
     }
 
-    /// Takes what a job moved by memory.
-    pub fn copied(&mut self, suite: &str, job: &str, copied: Copied) {
-        println!("# {}.{suite}.{job}: {}", self.layer.name(), copied.text());
-        self.row(suite).copied.insert(job.into(), copied);
-    }
-
-    fn row(&mut self, suite: &str) -> &mut Row {
-        let at = self.rows.iter().position(|row| row.suite == suite).unwrap_or_else(|| {
+    fn row(&mut self, kind: Kind, suite: &str) -> &mut Row {
+        let layer = kind.name();
+        let is = |row: &Row| row.suite == suite && row.layer == layer;
+        let at = self.rows.iter().position(is).unwrap_or_else(|| {
             self.rows.push(Row {
                 suite: suite.into(),
-                layer: self.layer.name(),
+                layer,
                 counts: Counts::default(),
                 native: Counts::default(),
+                seconds: 0.0,
+                native_seconds: 0.0,
                 agree: Counts::default(),
                 copied: BTreeMap::new(),
                 failures: Vec::new(),
@@ -139,7 +139,7 @@ impl Report {
         &mut self.rows[at]
     }
 
-    fn line(&mut self, suite: &str, name: &str, outcome: &Outcome) {
+    fn line(&mut self, kind: Kind, suite: &str, name: &str, outcome: &Outcome) {
         if self.lines == 0 {
             println!("KTAP version 1");
         }
@@ -152,7 +152,7 @@ impl Report {
                 println!("not ok {n} {name}");
                 end_of(why, 40).lines().for_each(|line| println!("# {line}"));
                 let failure = Failure { case: name.into(), why: end_of(why, 40) };
-                self.row(suite).failures.push(failure);
+                self.row(kind, suite).failures.push(failure);
             }
         }
     }
@@ -160,18 +160,24 @@ impl Report {
     /// Says it all again, shortly. Whether nothing failed, and something ran.
     pub fn finish(self, json: Option<&Path>) -> Result<bool, String> {
         println!("1..{}", self.lines);
+        self.rows.iter().flat_map(|row| &row.failures).for_each(|failure| {
+            println!("# failed: {}", failure.case);
+        });
         println!(
-            "# {:<10} {:<7} {:>14} {:>14} {:>10}",
-            "suite", "layer", "p/f/s", "native", "agree"
+            "# {:<10} {:<7} {:>14} {:>14} {:>8} {:>8} {:>8} {:>6}",
+            "suite", "layer", "p/f/s", "native", "agree", "seconds", "native", "times"
         );
         for row in &self.rows {
             println!(
-                "# {:<10} {:<7} {:>14} {:>14} {:>10}",
+                "# {:<10} {:<7} {:>14} {:>14} {:>8} {:>8.1} {:>8.1} {:>6.2}",
                 row.suite,
                 row.layer,
                 row.counts.text(),
                 row.native.text(),
-                format!("{}/{}", row.agree.pass, row.agree.fail)
+                format!("{}/{}", row.agree.pass, row.agree.fail),
+                row.seconds,
+                row.native_seconds,
+                row.seconds / row.native_seconds.max(0.001),
             );
         }
         if let Some(path) = json {
@@ -184,22 +190,22 @@ impl Report {
         Ok(self.rows.iter().all(clean) && ran && self.is_what_it_says())
     }
 
-    /// Says what was copied, if that is what the layer does. What ran without the library
+    /// Says what was copied, where that is what the layer does. What ran without the library
     /// shows in that nothing was counted at all: then nothing was tried, either.
     fn is_what_it_says(&self) -> bool {
-        if self.layer != Kind::Run {
-            return true;
-        }
+        let copying = |row: &&Row| row.layer == Kind::Run.name();
+        let mut rows = self.rows.iter().filter(copying).peekable();
+        let asked = rows.peek().is_some();
         let mut counted = false;
-        for row in &self.rows {
+        for row in rows {
             let copied = row.all_copied();
             counted |= copied.was_there();
             println!("# {:<10} {}", row.suite, copied.text());
         }
-        if !counted {
+        if asked && !counted {
             println!("# nothing was counted: the preload library was not there");
         }
-        counted
+        counted || !asked
     }
 }
 

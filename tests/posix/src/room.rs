@@ -2,8 +2,10 @@
 //! A fresh directory for one job, and how programs are started in it.
 
 use std::{
+    cell::Cell,
     ffi::{OsStr, OsString},
-    fs::{self, File},
+    fs::{self, File, Permissions},
+    os::unix::fs::PermissionsExt as _,
     path::{Path, PathBuf},
     process::{Command, Stdio},
 };
@@ -24,6 +26,8 @@ pub struct Room {
     pool: Option<PathBuf>,
     prefix: Vec<OsString>,
     tools: PathBuf,
+    /// Whether the directory was given to the user who is not root.
+    is_theirs: Cell<bool>,
 }
 
 impl Room {
@@ -35,7 +39,7 @@ impl Room {
         tools: PathBuf,
         mount: Option<Mount>,
     ) -> Self {
-        Self { mount, temp, dir, pool, prefix, tools }
+        Self { mount, temp, dir, pool, prefix, tools, is_theirs: Cell::new(false) }
     }
 
     /// The served directory: the current one of every program.
@@ -68,7 +72,16 @@ impl Room {
         self.temp.path().join(name)
     }
 
-    /// A program that came with the suites.
+    /// A directory that is not served, where that user may write.
+    pub fn aside_for_user(&self, name: &str) -> Result<PathBuf, String> {
+        let path = self.aside(name);
+        fs::create_dir_all(&path)
+            .and_then(|()| fs::set_permissions(&path, Permissions::from_mode(0o777)))
+            .map_err(|error| format!("{}: {error}", path.display()))?;
+        Ok(path)
+    }
+
+    /// A program, or a file, that came with the suites.
     pub fn tool(&self, name: &str) -> PathBuf {
         self.tools.join(name)
     }
@@ -93,6 +106,25 @@ impl Room {
             true => Ok(said),
             false => Err(format!("{status}\n{said}")),
         }
+    }
+
+    /// The same, run as a user who is not root, and whose directory it is then.
+    pub fn run_as_user<S: AsRef<OsStr>>(
+        &self,
+        program: impl AsRef<OsStr>,
+        arguments: impl IntoIterator<Item = S>,
+    ) -> Result<String, String> {
+        if !nix::unistd::geteuid().is_root() {
+            return self.run(program, arguments);
+        }
+        if !self.is_theirs.replace(true) {
+            self.run("chown", ["nobody:nogroup".as_ref(), self.dir.as_os_str()])?;
+        }
+        let user = ["--reuid=nobody", "--regid=nogroup", "--clear-groups", "--"];
+        let mut words: Vec<OsString> = user.map(Into::into).into();
+        words.push(program.as_ref().into());
+        words.extend(arguments.into_iter().map(|word| word.as_ref().into()));
+        self.run("setpriv", words)
     }
 
     /// Debian's programs, and nothing of who runs the tests.

@@ -34,7 +34,7 @@ pub fn jobs(scope: &Scope) -> Vec<Job> {
                 fs::write(&configuration, weights).map_err(|error| error.to_string())?;
                 let seed = seed.to_string();
                 room.run(
-                    room.tool("fsx"),
+                    room.tool("fsx/fsx"),
                     [
                         "-f".as_ref(),
                         configuration.as_os_str(),

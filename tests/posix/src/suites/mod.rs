@@ -4,6 +4,7 @@
 
 mod fio;
 mod fsx;
+mod git;
 mod lmdb;
 mod pjdfstest;
 mod progs;
@@ -51,14 +52,24 @@ pub struct Suite {
     pub jobs: Vec<Job>,
 }
 
-/// All suites.
+/// All suites that are wanted. What they need lies in a folder of the suite's name among
+/// the tools, once `tests/posix/recipes/NAME.sh` made it, if there is such.
 pub fn all(scope: &Scope) -> Result<Vec<Suite>, String> {
-    Ok(vec![
+    let mut suites = vec![
         Suite { name: "pjdfstest", jobs: pjdfstest::jobs() },
         Suite { name: "fsx", jobs: fsx::jobs(scope) },
         Suite { name: "fio", jobs: fio::jobs() },
         Suite { name: "lmdb", jobs: lmdb::jobs() },
         Suite { name: "progs", jobs: progs::jobs(scope)? },
         Suite { name: "python", jobs: python::jobs(scope) },
-    ])
+    ];
+    if !scope.quick {
+        suites.extend(whole());
+    }
+    Ok(suites)
+}
+
+/// What takes too long to be part of every run.
+fn whole() -> Vec<Suite> {
+    vec![Suite { name: "git", jobs: git::jobs() }]
 }
