@@ -16,7 +16,6 @@
 
 #include "traps.h"
 
-
 /* Reads a byte often enough that an offset could be taken, if it were nobody else's. */
 static void read_on(int fd)
 {
@@ -255,6 +254,41 @@ static void opened_at_birth(void)
     CHECK(pthread_join(thread, &said) == 0 && said == NULL);
 }
 
+static void *opens_slowly(void *to)
+{
+    *(int *)to = open(path("slow"), O_RDONLY);
+    return NULL;
+}
+
+/*
+ * A child is born when another thread has been given a descriptor, and has not been told
+ * yet: the offset is that of both.
+ */
+static void born_while_opened(void)
+{
+    int asks[2], answers[2], go[2], fd = -1;
+    char byte;
+    pthread_t thread;
+    close(make("slow_not_yet"));
+    CHECK(rename(path("slow_not_yet"), path("slow")) == 0);
+    CHECK(pipe(asks) == 0 && pipe(answers) == 0 && pipe(go) == 0);
+    CHECK(dup2(asks[1], 98) == 98 && dup2(answers[0], 99) == 99);
+    CHECK(pthread_create(&thread, NULL, opens_slowly, &fd) == 0);
+    CHECK(read(asks[0], &byte, 1) == 1);
+    pid_t child = fork();
+    if (child == 0) {
+        CHECK(read(go[0], &fd, sizeof(fd)) == sizeof(fd));
+        CHECK(lseek(fd, 0, SEEK_CUR) == 100);
+        read_on(fd);
+        _exit(0);
+    }
+    CHECK(write(answers[1], "!", 1) == 1 && pthread_join(thread, NULL) == 0 && fd >= 0);
+    read_on(fd);
+    CHECK(write(go[1], &fd, sizeof(fd)) == sizeof(fd));
+    ended(child);
+    CHECK(lseek(fd, 0, SEEK_CUR) == 200);
+}
+
 /* Code that is loaded when files are mapped already closes behind everybody's back. */
 static void loads(void)
 {
@@ -288,6 +322,7 @@ int main(int argc, char **argv)
         {"stays", stays}, {"waits", waits}, {"moved", moved}, {"becomes", becomes},
         {"commands", commands}, {"cut_inside", cut_inside},
         {"copied_at_birth", copied_at_birth}, {"opened_at_birth", opened_at_birth},
+        {"born_while_opened", born_while_opened},
         {"loads", loads},
     };
     return RUN_PART(parts, argc, argv);

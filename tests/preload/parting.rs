@@ -5,7 +5,7 @@
 
 use std::process::Output;
 
-use twz_preload_tests::{Counters, World, library, parting, raw_library, skip};
+use twz_preload_tests::{Counters, World, library, opener, parting, raw_library, skip};
 
 /// Has a part run that needs to catch a thread in the middle of a copy.
 fn in_the_middle(world: &World, part: &str, argument: &str) -> Option<Counters> {
@@ -83,6 +83,15 @@ fn a_child_of_many_threads_waits_for_none_of_them() {
     for world in World::each() {
         let counters = world.part_of(parting(), "opened_at_birth", "");
         assert_eq!(counters.stood_aside(), 200, "{counters:?}");
+    }
+}
+
+#[test]
+fn a_child_is_born_before_a_descriptor_is_noted() {
+    for world in World::each() {
+        let both = format!("{}:{}", library().display(), opener().display());
+        let mut command = world.command(parting(), &both);
+        world.ended(&command.arg("born_while_opened").arg(world.names()).output().unwrap());
     }
 }
 

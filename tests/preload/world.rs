@@ -102,6 +102,12 @@ pub fn reader() -> &'static Path {
     READER.get_or_init(|| compiled("other.c", "reader.so", &["-shared", "-fPIC", "-DREADS"]))
 }
 
+/// One that stands before libc's `open`, and has some of them take their time.
+pub fn opener() -> &'static Path {
+    static OPENER: OnceLock<PathBuf> = OnceLock::new();
+    OPENER.get_or_init(|| compiled("other.c", "opener.so", &["-shared", "-fPIC", "-DOPENS"]))
+}
+
 /// A library with a system call instruction in it.
 pub fn raw_library() -> &'static Path {
     static RAW: OnceLock<PathBuf> = OnceLock::new();

@@ -12,7 +12,7 @@ use crate::{
     calls::{self, Caller},
     prefix,
     raw::{patch, sys, thread},
-    sharing,
+    sharing::{self, Asked},
     stats::{self, Counter},
     table,
     word::State,
@@ -33,12 +33,12 @@ pub fn leave() {
 }
 
 /// A stream was opened, on this number, in this mode of `fopen`.
-pub fn opened(fd: i32, mode: &[u8]) {
+pub fn opened(fd: i32, mode: &[u8], asked: Asked) {
     if fd < 0 || !sharing::is_on() || thread::is_borrowed() {
         return;
     }
     match sys::flags(fd) {
-        Some(flags) if is_plain(mode) && come(fd) => sharing::opened(fd, flags),
+        Some(flags) if is_plain(mode) && come(fd) => sharing::opened(fd, flags, asked),
         _ => sharing::closing(fd),
     }
 }

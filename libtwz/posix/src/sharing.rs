@@ -21,6 +21,8 @@ use crate::{
 static ON: AtomicBool = AtomicBool::new(false);
 /// Forks and their like under way: no offset is taken meanwhile.
 static FORKS: AtomicU32 = AtomicU32::new(0);
+/// How many of them have begun.
+static PARTINGS: AtomicU32 = AtomicU32::new(0);
 /// What has to be seen to before the next copy: vfork children that run in this memory,
 /// and libraries that are being loaded.
 static ATTENTION: AtomicU32 = AtomicU32::new(0);
@@ -121,8 +123,21 @@ pub fn take(fd: i32, slot: &Slot) {
     sys::unblock_signals(blocked);
 }
 
+/// When a descriptor was asked for: whether another process has it, too, when it is noted
+/// is seen by what was forked since.
+#[derive(Clone, Copy)]
+pub struct Asked {
+    partings: u32,
+    forks: u32,
+}
+
+/// Right before it is asked for.
+pub fn asked() -> Asked {
+    Asked { partings: PARTINGS.load(SeqCst), forks: FORKS.load(SeqCst) }
+}
+
 /// Notes a descriptor that `open` gave with these flags.
-pub fn opened(fd: i32, flags: i32) {
+pub fn opened(fd: i32, flags: i32, asked: Asked) {
     if fd < 0 || thread::is_borrowed() {
         return;
     }
@@ -136,7 +151,8 @@ pub fn opened(fd: i32, flags: i32) {
     let writes = mode == libc::O_RDWR && flags & elsewhere == 0;
     let count = OPENED.fetch_add(1, Relaxed);
     table::set(fd, Word::opened(reads, writes, count));
-    if FORKS.load(SeqCst) != 0 {
+    let Asked { partings, forks } = self::asked();
+    if forks != 0 || asked.forks != 0 || partings != asked.partings {
         share(fd);
     }
 }
@@ -172,6 +188,7 @@ pub fn closing_range(first: u32, last: u32) {
 /// Before a fork, until [`parted`] or [`born`].
 pub fn parting() {
     FORKS.fetch_add(1, SeqCst);
+    PARTINGS.fetch_add(1, SeqCst);
     share_all();
 }
 

@@ -151,9 +151,11 @@ pub unsafe fn closed(fd: c_int) -> c_int {
     unsafe { real::close(fd) }
 }
 
-/// Notes what was opened, and hands it on.
-fn opened(fd: c_int, flags: c_int) -> c_int {
-    sharing::opened(fd, flags);
+/// Opens, notes what was opened, and hands it on.
+fn opened(open: impl FnOnce() -> c_int, flags: c_int) -> c_int {
+    let asked = sharing::asked();
+    let fd = open();
+    sharing::opened(fd, flags, asked);
     fd
 }
 
@@ -163,66 +165,68 @@ const NEW: c_int = libc::O_RDWR;
 // A mode that was not passed is read from a register all the same, and not used.
 names! {
     open(path: *const c_char, flags: c_int, mode: c_int) -> c_int {
-        opened(real::open(path, flags, mode), flags)
+        opened(|| real::open(path, flags, mode), flags)
     }
     __open(path: *const c_char, flags: c_int, mode: c_int) -> c_int { open(path, flags, mode) }
     open64(path: *const c_char, flags: c_int, mode: c_int) -> c_int {
-        opened(real::open64(path, flags, mode), flags)
+        opened(|| real::open64(path, flags, mode), flags)
     }
     __open64(path: *const c_char, flags: c_int, mode: c_int) -> c_int { open64(path, flags, mode) }
     openat(at: c_int, path: *const c_char, flags: c_int, mode: c_int) -> c_int {
-        opened(real::openat(at, path, flags, mode), flags)
+        opened(|| real::openat(at, path, flags, mode), flags)
     }
     openat64(at: c_int, path: *const c_char, flags: c_int, mode: c_int) -> c_int {
-        opened(real::openat64(at, path, flags, mode), flags)
+        opened(|| real::openat64(at, path, flags, mode), flags)
     }
     __open_2(path: *const c_char, flags: c_int) -> c_int {
-        opened(real::__open_2(path, flags), flags)
+        opened(|| real::__open_2(path, flags), flags)
     }
     __open64_2(path: *const c_char, flags: c_int) -> c_int {
-        opened(real::__open64_2(path, flags), flags)
+        opened(|| real::__open64_2(path, flags), flags)
     }
     __openat_2(at: c_int, path: *const c_char, flags: c_int) -> c_int {
-        opened(real::__openat_2(at, path, flags), flags)
+        opened(|| real::__openat_2(at, path, flags), flags)
     }
     __openat64_2(at: c_int, path: *const c_char, flags: c_int) -> c_int {
-        opened(real::__openat64_2(at, path, flags), flags)
+        opened(|| real::__openat64_2(at, path, flags), flags)
     }
     creat(path: *const c_char, mode: c_int) -> c_int {
-        opened(real::creat(path, mode), libc::O_WRONLY)
+        opened(|| real::creat(path, mode), libc::O_WRONLY)
     }
     creat64(path: *const c_char, mode: c_int) -> c_int {
-        opened(real::creat64(path, mode), libc::O_WRONLY)
+        opened(|| real::creat64(path, mode), libc::O_WRONLY)
     }
-    mkstemp(template: *mut c_char) -> c_int { opened(real::mkstemp(template), NEW) }
-    mkstemp64(template: *mut c_char) -> c_int { opened(real::mkstemp64(template), NEW) }
+    mkstemp(template: *mut c_char) -> c_int { opened(|| real::mkstemp(template), NEW) }
+    mkstemp64(template: *mut c_char) -> c_int { opened(|| real::mkstemp64(template), NEW) }
     mkostemp(template: *mut c_char, flags: c_int) -> c_int {
-        opened(real::mkostemp(template, flags), flags & !libc::O_ACCMODE | NEW)
+        opened(|| real::mkostemp(template, flags), flags & !libc::O_ACCMODE | NEW)
     }
     mkostemp64(template: *mut c_char, flags: c_int) -> c_int {
-        opened(real::mkostemp64(template, flags), flags & !libc::O_ACCMODE | NEW)
+        opened(|| real::mkostemp64(template, flags), flags & !libc::O_ACCMODE | NEW)
     }
 }
 
-/// Notes what a stream was opened on, and hands it on.
+/// Opens a stream, notes on what, and hands it on.
 ///
 /// # Safety
-/// The mode is what libc was called with.
-unsafe fn streaming(stream: *mut c_void, mode: *const c_char) -> *mut c_void {
+/// The mode is what libc is called with.
+unsafe fn streaming(open: impl FnOnce() -> *mut c_void, mode: *const c_char) -> *mut c_void {
+    let asked = sharing::asked();
+    let stream = open();
     if !stream.is_null() {
         // SAFETY: a text that ends in a NUL, as libc was promised, or it would have given
         // no stream.
-        inside::opened(number(stream), unsafe { CStr::from_ptr(mode) }.to_bytes());
+        inside::opened(number(stream), unsafe { CStr::from_ptr(mode) }.to_bytes(), asked);
     }
     stream
 }
 
 names! {
     fopen(path: *const c_char, mode: *const c_char) -> *mut c_void {
-        streaming(real::fopen(path, mode), mode)
+        streaming(|| real::fopen(path, mode), mode)
     }
     fopen64(path: *const c_char, mode: *const c_char) -> *mut c_void {
-        streaming(real::fopen64(path, mode), mode)
+        streaming(|| real::fopen64(path, mode), mode)
     }
 }
 
