@@ -34,6 +34,8 @@ exec unshare "${as[@]}" bash -c '
     set -euo pipefail
     tree=$1 count=$2
     shift 2
+    # A pool that somebody has mounted is not to be held here when it is unmounted there.
+    umount --internal-only --all --lazy --types fuse.twz || true
     # A mount of its own, so that in there this very script works again.
     mount --bind "$tree" "$tree"
     mount --rbind /proc "$tree/proc"

@@ -1,6 +1,11 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! Objects by commands: what they are, their bytes, their storage, who may.
 
+use std::{
+    sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed},
+    time::{Duration, Instant},
+};
+
 use twz_abi::{
     DATA_START, MAX_DATA, META_SIZE, META_START, Meta, ObjectId, PAGE, Rights, TAIL_START,
     ioctl as abi, meta,
@@ -28,6 +33,7 @@ pub const TESTS: &[Test] = tests![
     an_adopted_immutable_object_is_filled_and_then_sealed,
     an_immutable_object_refuses_every_change,
     a_sealed_copy_is_covered_by_its_id,
+    a_sealed_copy_that_is_deleted_meanwhile_is_given_back,
     a_list_has_each_object_once,
     growing_shows_zeros,
     shrinking_gives_pages_back_and_forgets,
@@ -45,6 +51,9 @@ pub const TESTS: &[Test] = tests![
     synced_is_accepted_for_any_object,
     resolve_tells_what_a_fault_would,
 ];
+
+/// Time for a race that is not decided.
+const LONG: Duration = Duration::from_secs(40);
 
 /// The nonce of the one object that nobody can delete.
 const FOR_EVER: [u8; 16] = *b"for ever and day";
@@ -213,6 +222,44 @@ fn a_sealed_copy_is_covered_by_its_id() {
     session.set_word(source, PAGE, 1);
     assert_eq!(session.word(id, PAGE), 0x5eed);
     assert_eq!(session.write(id, PAGE, &[1]), Err(Errno::EACCES));
+}
+
+/// One thread stores to what another one copies, so that the copy is not what its id says,
+/// and a third deletes each copy that it sees before that is found.
+fn a_sealed_copy_that_is_deleted_meanwhile_is_given_back() {
+    let session = Session::open();
+    let source = session.object(300 * PAGE);
+    assert_eq!(session.reserve(source, 0, 300 * PAGE), Ok(()));
+    let (kept, free) = (session.list(500), session.info().free_pages);
+    let (over, deleted) = (AtomicBool::new(false), AtomicU64::new(0));
+    let (mut refused, begun) = (0, Instant::now());
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            let session = Session::open();
+            (0..).take_while(|_| !over.load(Relaxed)).for_each(|n| session.set_word(source, 0, n));
+        });
+        scope.spawn(|| {
+            let session = Session::open();
+            while !over.load(Relaxed) {
+                let new = session.list(500).into_iter().filter(|id| !kept.contains(id));
+                let gone = new.filter(|id| session.delete(*id).is_ok()).count();
+                deleted.fetch_add(gone as u64, Relaxed);
+            }
+        });
+        let (flags, default_rights) = (meta::flags::IMMUTABLE, Rights::DEFAULT.0);
+        while begun.elapsed() < LONG && (refused < 20 || deleted.load(Relaxed) < 20) {
+            let create = abi::Create { flags, default_rights, ..Default::default() };
+            refused += (session.copy_as(source, create) == Err(Errno::EBUSY)) as u64;
+        }
+        over.store(true, Relaxed);
+    });
+    let deleted = deleted.into_inner();
+    assert!(refused > 0 && deleted > 0, "{refused} refused and {deleted} deleted");
+    let left = session.list(500).into_iter().filter(|id| !kept.contains(id));
+    left.for_each(|id| assert_eq!(session.delete(id), Ok(())));
+    assert_eq!(session.delete(source), Ok(()));
+    let lost = free.saturating_sub(session.info().free_pages);
+    assert_eq!(lost, 0, "pages are lost, after {refused} refused and {deleted} deleted");
 }
 
 fn a_list_has_each_object_once() {
