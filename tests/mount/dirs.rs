@@ -8,6 +8,7 @@ use std::{
 };
 
 use nix::{
+    dir::Dir,
     errno::Errno,
     fcntl::{OFlag, RenameFlags, openat, renameat2},
     sys::stat::{Mode, mkdirat},
@@ -56,6 +57,26 @@ fn a_directory_counts_those_in_it() {
         assert_eq!((links(""), links("a"), links("b")), (root + 2, 3, 2));
         fs::remove_dir(place.at("a/file")).expect("removed");
         assert_eq!((links(""), links("a"), links("b")), (root + 2, 2, 2));
+    });
+}
+
+#[test]
+fn who_begins_again_sees_what_came_meanwhile() {
+    everywhere("dirs::who_begins_again_sees_what_came_meanwhile", |place| {
+        let how = OFlag::O_RDONLY | OFlag::O_DIRECTORY;
+        let mut dir = Dir::open(&place.dir(), how, Mode::empty()).expect("it opens");
+        let mut names = || {
+            let names = dir.iter().map(|entry| entry.expect("an entry"));
+            let names = names.map(|entry| entry.file_name().to_owned().into_string());
+            let mut names: Vec<_> = names.map(|name| name.expect("UTF-8")).collect();
+            names.sort();
+            names
+        };
+        assert_eq!(names(), [".", ".."]);
+        fs::write(place.at("new"), "x").expect("written");
+        assert_eq!(names(), [".", "..", "new"], "begun again");
+        fs::remove_file(place.at("new")).expect("removed");
+        assert_eq!(names(), [".", ".."]);
     });
 }
 

@@ -11,8 +11,12 @@ use crate::dirs::everywhere;
 #[test]
 fn a_new_owner_takes_privileges_away() {
     everywhere("owners::a_new_owner_takes_privileges_away", |place| {
-        let path = place.at("file");
+        let (path, pipe) = (place.at("file"), place.at("pipe"));
         fs::write(&path, "x").expect("written");
+        nix::unistd::mkfifo(&pipe, nix::sys::stat::Mode::S_IRUSR).expect("made");
+        fs::set_permissions(&pipe, Permissions::from_mode(0o6755)).expect("chmod");
+        chown(&pipe, Some(12), None).expect("chown");
+        assert_eq!(fs::metadata(&pipe).expect("stat").mode() & 0o7777, 0o755);
         for (owner, group) in [(Some(12), None), (None, Some(34)), (None, None)] {
             fs::set_permissions(&path, Permissions::from_mode(0o6755)).expect("chmod");
             assert_eq!(fs::metadata(&path).expect("stat").mode() & 0o7777, 0o6755);

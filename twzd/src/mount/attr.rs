@@ -62,7 +62,7 @@ impl Attr {
     /// Takes away what a write or a new owner takes away: set-user-id, and
     /// set-group-id where it means that.
     pub fn drop_privileges(&mut self) {
-        if self.format() != libc::S_IFREG {
+        if self.format() == libc::S_IFDIR {
             return;
         }
         self.mode &= !libc::S_ISUID;

@@ -327,7 +327,7 @@ impl Filesystem for Calls {
         from: u64,
         mut reply: ReplyDirectory,
     ) {
-        let listing = match self.fs().listing(handle.0) {
+        let listing = match self.fs().listing(handle.0, from) {
             Ok(listing) => listing,
             Err(errno) => return reply.error(errno),
         };
@@ -348,7 +348,7 @@ impl Filesystem for Calls {
         mut reply: ReplyDirectoryPlus,
     ) {
         let mut fs = self.fs();
-        let listing = match fs.listing(handle.0) {
+        let listing = match fs.listing(handle.0, from) {
             Ok(listing) => listing,
             Err(errno) => return reply.error(errno),
         };

@@ -56,7 +56,8 @@ pub struct Fs {
     since: i64,
     table: Table,
     nodes: Nodes,
-    listings: HashMap<u64, Listing>,
+    /// Of open directories, by handle: which one, and what was in it.
+    listings: HashMap<u64, (u64, Listing)>,
     last_handle: u64,
 }
 

@@ -23,7 +23,7 @@ type Answer<T> = Result<T, Errno>;
 /// Most objects that are known of at a time.
 const MOST_KNOWN: usize = 1 << 14;
 
-/// What is in a directory, as it was when it was opened: a name, its inode and type.
+/// What is in a directory, as it was when it was read: a name, its inode and type.
 pub type Listing = Arc<Vec<(String, u64, FileType)>>;
 
 /// Changes of attributes.
@@ -348,8 +348,27 @@ impl Fs {
         self.content(ino, |content| content.read(0, 4096))
     }
 
-    /// Opens a directory: takes down what is in it now.
+    /// Opens a directory.
     pub fn open_dir(&mut self, ino: u64) -> Answer<u64> {
+        self.nodes.dir(ino).ok_or(Errno::ENOTDIR)?;
+        self.last_handle += 1;
+        self.listings.insert(self.last_handle, (ino, Listing::default()));
+        Ok(self.last_handle)
+    }
+
+    /// What is in an open directory, as it is when somebody begins to read: who goes back
+    /// to the begin sees what came meanwhile.
+    pub fn listing(&mut self, handle: u64, from: u64) -> Answer<Listing> {
+        let (ino, known) = self.listings.get(&handle).ok_or(Errno::EBADF)?;
+        if from != 0 {
+            return Ok(Arc::clone(known));
+        }
+        let (ino, listing) = (*ino, self.list(*ino)?);
+        self.listings.insert(handle, (ino, Arc::clone(&listing)));
+        Ok(listing)
+    }
+
+    fn list(&self, ino: u64) -> Answer<Listing> {
         let dir = self.nodes.dir(ino).ok_or(Errno::ENOTDIR)?;
         let above = dir.parent;
         let mut found =
@@ -375,13 +394,7 @@ impl Fs {
                 }
             }));
         }
-        self.last_handle += 1;
-        self.listings.insert(self.last_handle, Arc::new(found));
-        Ok(self.last_handle)
-    }
-
-    pub fn listing(&self, handle: u64) -> Answer<Listing> {
-        self.listings.get(&handle).cloned().ok_or(Errno::EBADF)
+        Ok(Arc::new(found))
     }
 
     pub fn close_dir(&mut self, handle: u64) {
