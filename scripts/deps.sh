@@ -86,11 +86,16 @@ for what in "$@"; do
         posix-all)
             # What only the whole suites want, to be built and to run.
             need apt apt-get
+            need dbench dbench
             need go-md2man go-md2man
             need libc6-dev /usr/include/stdlib.h
             need lua5.4 lua5.4
             need nodejs node
             need restic restic
+            need stress-ng stress-ng
+            # SQLite's and Redis' tests are in it; the former's are built against it.
+            need tcl tclsh
+            need tcl8.6-dev /usr/include/tcl8.6/tcl.h
             need zlib1g-dev /usr/include/zlib.h
             ;;
         *)

@@ -28,11 +28,11 @@ struct Counts {
 }
 
 impl Counts {
-    fn add(&mut self, outcome: &Outcome) {
-        match outcome {
-            Outcome::Pass => self.pass += 1,
-            Outcome::Fail(_) => self.fail += 1,
-            Outcome::Skip(_) => self.skip += 1,
+    fn add(&mut self, case: &Case) {
+        match case.outcome {
+            Outcome::Pass => self.pass += case.tests,
+            Outcome::Fail(_) => self.fail += case.tests,
+            Outcome::Skip(_) => self.skip += case.tests,
         }
     }
 
@@ -100,17 +100,17 @@ impl Report {
             false => format!("{}.{suite}.{job}", kind.name()),
         };
         for case in judge(&native.cases, trial.cases) {
-            self.row(kind, suite).counts.add(&case.outcome);
+            self.row(kind, suite).counts.add(&case);
             self.line(kind, suite, &format!("{prefix}.{}", case.name), &case.outcome);
         }
         if let Some(agreement) = trial.agreement {
             let case = Case::of("twz", agreement.map(|()| String::new()));
-            self.row(kind, suite).agree.add(&case.outcome);
+            self.row(kind, suite).agree.add(&case);
             let name = format!("{}.{suite}.{job} twz agrees", kind.name());
             self.line(kind, suite, &name, &case.outcome);
         }
         let row = self.row(kind, suite);
-        native.cases.iter().for_each(|case| row.native.add(&case.outcome));
+        native.cases.iter().for_each(|case| row.native.add(case));
         row.seconds += trial.seconds;
         row.native_seconds += native.seconds;
         if let Some(copied) = trial.copied {
@@ -211,29 +211,40 @@ impl Report {
 
 /// The cases as they count, beside those of an ordinary directory.
 fn judge(native: &[Case], cases: Vec<Case>) -> Vec<Case> {
-    let mut before: HashMap<&str, &Outcome> =
-        native.iter().map(|case| (case.name.as_str(), &case.outcome)).collect();
-    let mut judged: Vec<Case> = cases
-        .into_iter()
-        .map(|Case { name, outcome }| {
-            let outcome = match (before.remove(name.as_str()), outcome) {
-                (Some(Outcome::Pass), Outcome::Skip(why)) => {
-                    Outcome::Fail(format!("skipped, and an ordinary directory passes: {why}"))
-                }
-                (Some(Outcome::Fail(_)), Outcome::Fail(why)) => Outcome::Skip(format!(
-                    "it fails in an ordinary directory, too: {}",
-                    end_of(&why, 1)
-                )),
-                (_, outcome) => outcome,
-            };
-            Case { name, outcome }
-        })
-        .collect();
-    let missing = before.into_iter().filter(|(_, outcome)| **outcome == Outcome::Pass);
-    judged.extend(missing.map(|(name, _)| {
-        Case::new(name, Outcome::Fail("not run, and an ordinary directory passes".into()))
-    }));
+    let mut before: HashMap<&str, &Case> =
+        native.iter().map(|case| (case.name.as_str(), case)).collect();
+    let mut judged = Vec::new();
+    for Case { name, outcome, tests } in cases {
+        let native = before.remove(name.as_str());
+        let outcome = match (native.map(|case| &case.outcome), outcome) {
+            (Some(Outcome::Pass), Outcome::Skip(why)) => {
+                Outcome::Fail(format!("skipped, and an ordinary directory passes: {why}"))
+            }
+            (Some(Outcome::Fail(_)), Outcome::Fail(why)) => Outcome::Skip(format!(
+                "it fails in an ordinary directory, too: {}",
+                end_of(&why, 1)
+            )),
+            (_, outcome) => outcome,
+        };
+        // A case of many that has fewer than there: where are the others?
+        let fewer = native.map_or(0, |case| case.tests.saturating_sub(tests));
+        if fewer > 0 && outcome == Outcome::Pass {
+            judged.push(not_run(format!("{name}, the others"), fewer));
+        }
+        judged.push(Case { name, outcome, tests });
+    }
+    let missing = before.into_values().filter(|case| case.outcome == Outcome::Pass);
+    judged.extend(missing.map(|case| not_run(case.name.clone(), case.tests)));
     judged
+}
+
+/// A case that was not there to be judged.
+fn not_run(name: String, tests: u64) -> Case {
+    Case::many(
+        name,
+        tests.max(1),
+        Outcome::Fail("not run, and an ordinary directory passes".into()),
+    )
 }
 
 #[cfg(test)]
@@ -250,12 +261,14 @@ mod tests {
             Case::new("c", Outcome::Pass),
             Case::new("d", skip()),
             Case::new("e", Outcome::Pass),
+            Case::many("f", 9, Outcome::Pass),
         ];
         let here = vec![
             Case::new("a", fail()),
             Case::new("b", fail()),
             Case::new("c", skip()),
             Case::new("d", skip()),
+            Case::many("f", 7, Outcome::Pass),
         ];
         let judged = judge(&native, here);
         let failed: Vec<_> = judged
@@ -263,7 +276,9 @@ mod tests {
             .filter(|case| matches!(case.outcome, Outcome::Fail(_)))
             .map(|case| case.name.as_str())
             .collect();
-        assert_eq!(failed, ["a", "c", "e"]);
-        assert_eq!(judged.len(), 5);
+        assert_eq!(failed, ["a", "c", "f, the others", "e"]);
+        let mut counts = Counts::default();
+        judged.iter().for_each(|case| counts.add(case));
+        assert_eq!(counts.text(), "7/5/2");
     }
 }

@@ -2,6 +2,7 @@
 //! What is run. A suite is a list of jobs; a job runs one program in a room and says
 //! what became of which cases.
 
+mod dbench;
 mod fio;
 mod fsx;
 mod git;
@@ -9,6 +10,9 @@ mod lmdb;
 mod pjdfstest;
 mod progs;
 mod python;
+mod redis;
+mod sqlite;
+mod stress_ng;
 
 use crate::{case::Case, room::Room};
 
@@ -71,5 +75,11 @@ pub fn all(scope: &Scope) -> Result<Vec<Suite>, String> {
 
 /// What takes too long to be part of every run.
 fn whole() -> Vec<Suite> {
-    vec![Suite { name: "git", jobs: git::jobs() }]
+    vec![
+        Suite { name: "git", jobs: git::jobs() },
+        Suite { name: "sqlite", jobs: sqlite::jobs() },
+        Suite { name: "redis", jobs: redis::jobs() },
+        Suite { name: "stress-ng", jobs: stress_ng::jobs() },
+        Suite { name: "dbench", jobs: dbench::jobs() },
+    ]
 }

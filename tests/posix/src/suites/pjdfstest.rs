@@ -6,7 +6,7 @@ use std::fs;
 
 use super::Job;
 use crate::{
-    case::{Case, Outcome, end_of},
+    case::{Case, Outcome, end_of, plain},
     room::Room,
 };
 
@@ -60,7 +60,7 @@ fn try_run(room: &Room, give_up_root: bool) -> Result<Vec<Case>, String> {
 /// One line a case, in colours; after one that is not ok, indented, the reason.
 fn parse(said: &str) -> Vec<Case> {
     let mut cases: Vec<Case> = Vec::new();
-    for line in said.lines().map(plain) {
+    for line in plain(said).lines() {
         let mut words = line.split_whitespace();
         let (name, state) = (words.next().unwrap_or_default(), words.next().unwrap_or_default());
         let outcome = match state {
@@ -82,17 +82,6 @@ fn parse(said: &str) -> Vec<Case> {
         }
     }
     cases
-}
-
-/// A line without its colours.
-fn plain(line: &str) -> String {
-    let mut plain = String::new();
-    let mut rest = line;
-    while let Some((before, after)) = rest.split_once("\u{1b}[") {
-        plain.push_str(before);
-        rest = after.split_once('m').map_or("", |(_, rest)| rest);
-    }
-    plain + rest
 }
 
 #[cfg(test)]
