@@ -201,6 +201,15 @@ fn a_program_with_rights_of_its_own_is_refused() {
         runs(who, &[&twz], &program);
         runs(who, &[&twz], Path::new("elevated"));
     }
+    // Nor for root, who has all capabilities; they are gone when the file is another's.
+    elevated(&program, (0, 0), 0o755);
+    match Command::new("setcap").arg("cap_net_raw+p").arg(&program).status() {
+        Ok(status) if status.success() => {
+            refused(nobody, &program, "given capabilities");
+            runs(0, &[&twz], &program);
+        }
+        _ => skip("file capabilities: no setcap, or a file system without them"),
+    }
     elevated(&program, (0, 0), 0o4755);
     runs(nobody, &["/usr/bin/setpriv", "--no-new-privs", &twz], &program);
 }

@@ -12,6 +12,7 @@ mod copy;
 mod ctx;
 mod daemon;
 mod data;
+mod elevated;
 mod exit;
 mod find;
 mod fot;

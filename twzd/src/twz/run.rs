@@ -2,32 +2,15 @@
 //! Programs in contexts, or on files that are objects: `twz run`, and `twz attach`,
 //! which is the same for a shell, and says what a shell is attached to.
 
-use std::{
-    ffi::{OsStr, OsString},
-    fs::{self, File},
-    io::Read as _,
-    os::unix::{
-        ffi::OsStrExt as _,
-        fs::{FileTypeExt as _, MetadataExt as _},
-        process::CommandExt as _,
-    },
-    path::{Path, PathBuf},
-    process::Command,
-};
+use std::{ffi::OsString, os::unix::process::CommandExt as _, path::Path, process::Command};
 
 use clap::Args;
-use nix::{
-    sys::{
-        prctl,
-        statvfs::{FsFlags, statvfs},
-    },
-    unistd::{AccessFlags, access, getgid, getuid},
-};
 use twz::{ObjectId, Space, security::How};
 use twzd::Ask;
 
 use crate::{
     daemon::{Client, field},
+    elevated,
     exit::{Exit, Fail, Outcome},
     find, json,
     key::{Proof, Prover},
@@ -45,7 +28,8 @@ use crate::{
 ///
 /// Without a context a library is loaded before it that answers reads and writes of
 /// files beneath the pool's names from memory. The program needs no change, and
-/// sees none. One that is setuid is refused: it loads no such library.
+/// sees none. One that is setuid, or has file capabilities, is refused: it loads no such
+/// library.
 #[derive(Args)]
 #[command(after_help = "EXAMPLES
   twz run --stats -- sqlite3 $TWZ_POOL/names/app.db vacuum
@@ -93,7 +77,7 @@ impl RunArgs {
         let mut command = Command::new(program);
         command.args(args);
         if self.contexts.contexts.is_empty() && !self.contexts.only {
-            refuse_elevated(program)?;
+            elevated::refuse(program)?;
             preload::add(&mut command, &session.pool_path()?);
         }
         let command = self.contexts.prepare(session, command)?;
@@ -103,71 +87,6 @@ impl RunArgs {
         }
         become_it(command, session)
     }
-}
-
-/// Refuses a program that begins with rights of another user or group: there the loader
-/// ignores what is preloaded, and says nothing.
-fn refuse_elevated(program: &OsStr) -> Outcome {
-    let mut path = found(program);
-    // What runs a script is what counts, and that may be a script as well.
-    for _ in 0..5 {
-        let Some(this) = path else { break };
-        match interpreter(&this) {
-            Some(next) => path = Some(next),
-            None => {
-                let Some(what) = elevated(&this) else { break };
-                let message = format!(
-                    "{} is {what}: it gets rights that are not yours, and loads no library \
-                     that you choose",
-                    this.display()
-                );
-                return Err(Fail::unsupported(
-                    message,
-                    "run it without 'twz run': it works on the same files, and is not faster",
-                ));
-            }
-        }
-    }
-    Ok(Exit::Done)
-}
-
-/// The file that a program's name means, as a shell looks for it.
-fn found(program: &OsStr) -> Option<PathBuf> {
-    if program.as_bytes().contains(&b'/') {
-        return Some(program.into());
-    }
-    let path = std::env::var_os("PATH").unwrap_or_else(|| "/bin:/usr/bin".into());
-    std::env::split_paths(&path)
-        .map(|directory| directory.join(program))
-        .find(|file| file.is_file() && access(file, AccessFlags::X_OK).is_ok())
-}
-
-/// What a script names in its first line.
-fn interpreter(script: &Path) -> Option<PathBuf> {
-    // What is no file may have nothing to read, and wait.
-    if fs::metadata(script).ok()?.file_type().is_fifo() {
-        return None;
-    }
-    let mut begin = Vec::new();
-    File::open(script).ok()?.take(256).read_to_end(&mut begin).ok()?;
-    let line = begin.strip_prefix(b"#!")?.split(|byte| *byte == b'\n').next()?;
-    let blank = |byte: &u8| matches!(byte, b' ' | b'\t');
-    let name = line.split(blank).find(|word| !word.is_empty())?;
-    Some(OsStr::from_bytes(name).into())
-}
-
-/// How a program gets rights that its caller has not, if it does.
-fn elevated(program: &Path) -> Option<&'static str> {
-    let file = fs::metadata(program).ok()?;
-    let has = |bits| file.mode() & bits == bits;
-    let other_user = has(libc::S_ISUID) && file.uid() != getuid().as_raw();
-    let other_group = has(libc::S_ISGID | libc::S_IXGRP) && file.gid() != getgid().as_raw();
-    let what = if other_user { "setuid" } else { "setgid" };
-    let counts = || {
-        let on = statvfs(program).is_ok_and(|on| on.flags().contains(FsFlags::ST_NOSUID));
-        !on && !prctl::get_no_new_privs().unwrap_or(false)
-    };
-    (file.is_file() && (other_user || other_group) && counts()).then_some(what)
 }
 
 /// Becomes the program.
