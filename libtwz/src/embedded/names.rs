@@ -215,10 +215,15 @@ impl EmbeddedPool {
             let inner = format!("{path}/{name}");
             match self.lookup_name(&inner) {
                 Ok(binding) => visit(name, binding)?,
-                // Gone meanwhile, a loop, or a socket: no binding to show. So
-                // is a plain file in a pool where it cannot become an object.
-                Err(Error::NoName(_) | Error::Unresolved { .. } | Error::ReadOnly) => {}
-                Err(error) if error.errno() == libc::ELOOP => {}
+                // Gone meanwhile, a link that leads nowhere, or a socket: no binding to
+                // show. So is a plain file in a pool where it cannot become an object.
+                Err(
+                    Error::NoName(_)
+                    | Error::NotADirectory(_)
+                    | Error::Unresolved { .. }
+                    | Error::ReadOnly,
+                ) => {}
+                Err(error) if matches!(error.errno(), libc::ELOOP | libc::ENAMETOOLONG) => {}
                 Err(error) => return Err(error),
             }
         }

@@ -17,12 +17,12 @@ quick_tar() {
     mkdir x
     tar xpf t.tar -C x
     like t x/t
-    tar tf t.tar | grep -qx t/a/b/hard
+    tar tf t.tar | has -x t/a/b/hard
     echo more >t/new
     tar rf t.tar t/new
     tar --delete -f t.tar t/a/1
-    ! tar tf t.tar | grep -qx t/a/1 || die 'it went well: tar tf t.tar | grep -qx t/a/1'
-    tar tf t.tar | grep -qx t/new
+    ! tar tf t.tar | has -x t/a/1 || die 'it went well: tar tf t.tar | has -x t/a/1'
+    tar tf t.tar | has -x t/new
     truncate -s 20M t/hole
     tar cSf s.tar t/hole
     (($(stat -c %s s.tar) < 100000))
@@ -57,7 +57,7 @@ quick_zip() {
     zip -qu t.zip t/a/1
     same it "$(unzip -p t.zip t/a/1)" changed
     zip -qd t.zip 't/a/b/*'
-    ! unzip -l t.zip | grep -q notes.txt || die 'it went well: unzip -l t.zip | grep -q notes.txt'
+    ! unzip -l t.zip | has notes.txt || die 'it went well: unzip -l t.zip | has notes.txt'
 }
 
 quick_rsync() {

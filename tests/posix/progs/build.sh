@@ -31,11 +31,11 @@ quick_make_and_gcc() {
     make -s
     same output "$(./prog)" 63
     touch src/twice.h
-    make -n | grep -c -- ' -c ' | grep -qx 2
+    make -n | grep -c -- ' -c ' | has -x 2
     strip prog
     ./prog >/dev/null
     objdump -d prog >/dev/null
-    nm libtwice.a | grep -q ' T twice'
+    nm libtwice.a | has ' T twice'
 }
 
 quick_static_without_libc() {
@@ -85,12 +85,12 @@ quick_git() {
     echo dirty >>f1
     git stash -q
     git stash pop -q
-    git diff --stat | grep -q f1
+    git diff --stat | has f1
     git checkout -q f1
     git tag v1
     git mv f2 g2
     git commit -qm move
-    git log --follow --oneline g2 | grep -q 'commit 2'
+    git log --follow --oneline g2 | has 'commit 2'
     git gc -q
     git fsck --strict 2>/dev/null
     git repack -adq
@@ -105,7 +105,7 @@ quick_git() {
     git commit -qm p
     git push -q origin HEAD:from-clone
     git -C ../repo rev-parse -q --verify from-clone >/dev/null
-    git status --porcelain | wc -l | grep -qx 0
+    git status --porcelain | wc -l | has -x 0
     git worktree add -q ../tree from-clone 2>/dev/null || git worktree add -q ../tree
 }
 
@@ -125,7 +125,7 @@ full_git_many_files() {
     same files "$(git ls-files | wc -l)" 2000
     rm -r d1 d2
     git checkout -q .
-    git status --porcelain | wc -l | grep -qx 0
+    git status --porcelain | wc -l | has -x 0
     git clone -q --no-hardlinks . ../clone
     git -C ../clone fsck 2>/dev/null
     diff -r -x .git . ../clone
@@ -138,7 +138,7 @@ full_gcc_larger() {
     printf 'OBJS := %s\nall: lib.so\nlib.so: $(OBJS)\n\t$(CC) -shared -o $@ $^\n%%.o: %%.c\n\t$(CC) -fPIC -O2 -g -c -o $@ $<\n' \
         "$(printf 'f%d.o ' $(seq 40))" >Makefile
     make -s -j2
-    nm -D lib.so | grep -c ' T f' | grep -qx 40
+    nm -D lib.so | grep -c ' T f' | has -x 40
     make -q
     gcc -c -save-temps f1.c
     [[ -s f1.i && -s f1.s ]]

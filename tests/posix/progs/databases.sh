@@ -64,7 +64,7 @@ quick_redis_appendonly() {
     wait $server || true
     redis
     same 'what came after' "$(cli get after)" rewrite
-    cli save | grep -q OK
+    cli save | has OK
     [[ -s dump.rdb ]]
 }
 
@@ -94,7 +94,7 @@ full_postgresql() {
     same history "$("$bin/psql" "${client[@]}" -At -c 'select count(*) from pgbench_history' postgres)" "$count"
     same sums "$("$bin/psql" "${client[@]}" -At -c 'select (select sum(abalance) from pgbench_accounts) = (select sum(delta) from pgbench_history)' postgres)" t
     as_user "$bin/pg_ctl" -D data -w stop >/dev/null
-    as_user "$bin/pg_checksums" -D data --check | grep -q 'Bad checksums:  *0'
+    as_user "$bin/pg_checksums" -D data --check | has 'Bad checksums:  *0'
 }
 
 "$1"

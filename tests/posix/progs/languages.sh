@@ -36,7 +36,7 @@ END
 full_go_static() {
     # The runtime makes its own system calls, and there is no libc to interpose on.
     program=$(command -v go-md2man)
-    ! readelf -l "$program" | grep -q INTERP || die 'this one is not static'
+    ! readelf -l "$program" | has INTERP || die 'this one is not static'
     printf '%% thing 1\n# NAME\nthing - does *something*\n# OPTIONS\n' >in.md
     for i in $(seq 2000); do printf '**--option%d**\n  What it does, %d times.\n\n' "$i" "$i"; done >>in.md
     "$program" -in in.md -out out.1

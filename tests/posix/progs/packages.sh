@@ -24,7 +24,7 @@ full_dpkg_deb() {
     dpkg-deb -x thing_1.deb x
     cmp p/usr/share/thing/data x/usr/share/thing/data
     same link "$(readlink x/usr/share/thing/link)" data
-    dpkg-deb -f thing_1.deb Version | grep -qx 1
+    dpkg-deb -f thing_1.deb Version | has -x 1
 }
 
 # An empty root as dpkg wants one.
@@ -75,7 +75,7 @@ full_apt_root() {
     apt-get "${apt[@]}" dist-upgrade >/dev/null
     same status "$(status)" '2 installed'
     same lines "$(wc -l <root/usr/share/thing/data)" 20
-    apt-cache -o "Dir=$PWD/root" -o "Dir::State::status=$PWD/root/var/lib/dpkg/status" policy thing | grep -q 'Installed: 2'
+    apt-cache -o "Dir=$PWD/root" -o "Dir::State::status=$PWD/root/var/lib/dpkg/status" policy thing | has 'Installed: 2'
     apt-get "${apt[@]}" purge thing >/dev/null
     [[ ! -e root/usr/share/thing ]]
 }

@@ -34,7 +34,7 @@ END
     get http://x/big | cmp - www/big
     get http://x/a/b/notes.txt | cmp - www/a/b/notes.txt
     get -r 100-199 http://x/big | cmp - <(tail -c +101 www/big | head -c 100)
-    get http://x/a/ | grep -q 70000
+    get http://x/a/ | has 70000
     etag=$(get -I http://x/big | tr -d '\r' | sed -n 's/^ETag: //p')
     same 'unchanged' "$(curl -s -o /dev/null -w '%{http_code}' --unix-socket "$ASIDE/nginx.sock" -H "If-None-Match: $etag" http://x/big)" 304
     echo new >www/big.new

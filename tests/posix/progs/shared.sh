@@ -13,6 +13,10 @@ die() {
 # same WHAT IS WANTED
 same() { [[ $2 == "$3" ]] || die "$1 is '$2' and should be '$3'"; }
 
+# has PATTERN: whether its input does. It reads all of that: who pipes to `grep -q` is killed
+# by SIGPIPE when it finds something soon enough, and fails then.
+has() { grep "$@" >/dev/null; }
+
 # lines COUNT: that many different lines.
 lines() { seq -f 'line %.0f of some text that is compared afterwards' "$1"; }
 

@@ -103,7 +103,7 @@ quick_coreutils_streams() {
     cmp f g
     tee -a g <f >/dev/null
     same g "$(wc -l <g)" 10000
-    head -n 10 f | tail -n 1 | grep -q 'line 10 '
+    head -n 10 f | tail -n 1 | has 'line 10 '
     tac f | tac | cmp - f
     dd if=f of=h bs=1000 status=none
     cmp f h
@@ -112,7 +112,7 @@ quick_coreutils_streams() {
     csplit -s -f cs. f '/line 100 /' '/line 200 /'
     cat cs.* | cmp - f
     sort -S 100K -T . -k2n f | cmp - f
-    uniq -c f | wc -l | grep -qx 5000
+    uniq -c f | wc -l | has -x 5000
 }
 
 quick_coreutils_sparse() {
@@ -156,7 +156,7 @@ quick_findutils() {
     tree t
     same files "$(find t -type f | wc -l)" 10
     same links "$(find t -type l | wc -l)" 2
-    find t -name '*.c' -newermt 2002-01-01 | grep -qx t/a/b/c/main.c
+    find t -name '*.c' -newermt 2002-01-01 | has -x t/a/b/c/main.c
     same 'one inode' "$(find t -samefile t/a/100 | wc -l)" 2
     find t -type f -print0 | xargs -0 -P4 -n1 sh -c 'cp "$0" "$0.bak"'
     same backups "$(find t -name '*.bak' | wc -l)" 10
@@ -218,7 +218,7 @@ quick_inotifywait() {
 quick_static_busybox() {
     # No libc to interpose on.
     bb=$(command -v busybox)
-    ! readelf -l "$bb" | grep -q INTERP || die 'this busybox is not static: install busybox-static'
+    ! readelf -l "$bb" | has INTERP || die 'this busybox is not static: install busybox-static'
     "$bb" mkdir -p d/e
     "$bb" echo hello | "$bb" tee d/f >/dev/null
     "$bb" cp d/f d/e/g

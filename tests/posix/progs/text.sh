@@ -10,7 +10,7 @@ quick_grep() {
     same 'in one' "$(grep -c . t/a/b/notes.txt)" 50
     grep -q 'int main' t/a/b/c/main.c
     ! grep -rq 'no such text' t || die 'it went well: grep -rq "no such text" t'
-    grep -rl 'return 0' t | grep -qx t/a/b/c/main.c
+    grep -rl 'return 0' t | has -x t/a/b/c/main.c
 }
 
 quick_sed() {
@@ -39,7 +39,7 @@ quick_gawk() {
 quick_perl() {
     lines 300 >f
     perl -i.bak -pe 's/line (\d+)/"line " . $1 * 2/e' f
-    tail -n1 f | grep -q 'line 600 '
+    tail -n1 f | has 'line 600 '
     perl -e '
         use strict; use Fcntl qw(:flock SEEK_SET); use File::Path qw(make_path remove_tree); use File::Find; use File::Copy;
         open(my $h, "+<", "f") or die; flock($h, LOCK_EX) or die;
@@ -96,14 +96,14 @@ quick_vim() {
     grep -q '^row 21 ' f
     vim -u NONE -es -N +'set backup backupskip= backupdir=. undofile undodir=.' +'1d' +w +'earlier 1f' +wq f </dev/null || true
     [[ -e f~ ]]
-    head -n1 f | grep -q '^row 1 '
+    head -n1 f | has '^row 1 '
 }
 
 quick_sort_external() {
     seq 200000 | shuf --random-source=<(yes) >f
     sort -n -S 1M -T . --parallel=2 f -o f
     seq 200000 | cmp - f
-    join -j1 <(sort f) <(sort f) | wc -l | grep -qx 200000
+    join -j1 <(sort f) <(sort f) | wc -l | has -x 200000
 }
 
 "$1"

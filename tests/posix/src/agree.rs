@@ -89,6 +89,11 @@ impl Walk {
         let entries = fs::read_dir(dir).and_then(Iterator::collect::<Result<Vec<_>, _>>);
         for entry in entries.map_err(|error| format!("{}: {error}", dir.display()))? {
             let path = entry.path();
+            // What lies deeper than a path reaches is not opened by one.
+            if path.as_os_str().len() >= libc::PATH_MAX as usize {
+                bound.remove(&*entry.file_name().to_string_lossy());
+                continue;
+            }
             let stat = entry.metadata().map_err(|error| format!("{}: {error}", path.display()))?;
             let name = entry.file_name();
             // What twz has no way to say, it does not show.

@@ -198,6 +198,28 @@ fn nothing_outside_changes_through_a_link() {
 }
 
 #[test]
+fn links_that_lead_nowhere_hide_no_other_name() {
+    let twins = Twins::new();
+    let names = twins.top.path().join("pool/names/dir");
+    for (name, text) in [
+        ("absent", "none"),
+        ("circle", "circle"),
+        ("long", "n".repeat(300).as_str()),
+        ("deep", "d/".repeat(2000).as_str()),
+        ("through", "../file/x"),
+        ("out", "/etc/passwd"),
+    ] {
+        symlink(text, names.join(name)).unwrap();
+    }
+    let mut seen = Vec::new();
+    let listed = twins.pool.read_dir("dir", &mut |name, _| {
+        seen.push(name.to_owned());
+        Ok(())
+    });
+    assert_eq!((ours(listed), seen), (0, vec!["full".to_owned()]));
+}
+
+#[test]
 fn a_long_file_is_refused_as_an_object_and_goes_on_as_a_file() {
     let twins = Twins::new();
     let path = twins.top.path().join("pool/names/file");

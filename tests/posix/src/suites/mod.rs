@@ -2,6 +2,7 @@
 //! What is run. A suite is a list of jobs; a job runs one program in a room and says
 //! what became of which cases.
 
+mod coreutils;
 mod dbench;
 mod fio;
 mod fsx;
@@ -77,6 +78,7 @@ pub fn all(scope: &Scope) -> Result<Vec<Suite>, String> {
 fn whole() -> Vec<Suite> {
     vec![
         Suite { name: "git", jobs: git::jobs() },
+        Suite { name: "coreutils", jobs: coreutils::jobs() },
         Suite { name: "sqlite", jobs: sqlite::jobs() },
         Suite { name: "redis", jobs: redis::jobs() },
         Suite { name: "stress-ng", jobs: stress_ng::jobs() },
