@@ -134,84 +134,117 @@ fn gives_rights(path: &Path) -> bool {
     false
 }
 
-#[test]
-fn a_program_with_rights_of_its_own_is_refused() {
-    let installed = Installed::new(Some("bin/libtwz_posix.so"));
-    if !gives_rights(installed.home.path()) {
-        return;
+const NOBODY: u32 = 65534;
+const OTHER: u32 = 12345;
+
+/// A program that makes a file, and may have rights of its own.
+struct Rights {
+    installed: Installed,
+    twz: String,
+    program: PathBuf,
+}
+
+impl Rights {
+    /// Where there can be such programs; said to `skip` if there cannot.
+    fn new() -> Option<Self> {
+        let installed = Installed::new(Some("bin/libtwz_posix.so"));
+        if !gives_rights(installed.home.path()) {
+            return None;
+        }
+        for (name, mode) in [(".", 0o755), ("pool", 0o777), ("pool/names", 0o777)] {
+            fs::set_permissions(installed.path(name), fs::Permissions::from_mode(mode)).unwrap();
+        }
+        let twz = installed.path("bin/twz");
+        let mut reaches = Command::new("/usr/bin/test");
+        reaches.arg("-x").arg(&twz).uid(NOBODY).gid(NOBODY);
+        if !reaches.status().unwrap().success() {
+            skip("setuid programs: other users do not get at temporary files here");
+            return None;
+        }
+        let program = installed.path("bin/elevated");
+        Some(Self { twz: twz.display().to_string(), program, installed })
     }
-    let (nobody, other) = (65534, 12345);
-    for (name, mode) in [(".", 0o755), ("pool", 0o777), ("pool/names", 0o777)] {
-        fs::set_permissions(installed.path(name), fs::Permissions::from_mode(mode)).unwrap();
-    }
-    let mut reaches = Command::new("/usr/bin/test");
-    reaches.arg("-x").arg(installed.path("bin/twz"));
-    if !reaches.uid(nobody).gid(nobody).status().unwrap().success() {
-        return skip("setuid programs: other users do not get at temporary files here");
-    }
-    let marker = installed.path("pool/names/marker");
-    let run = |who: u32, how: &[&str], program: &Path| {
-        let mut command = Command::new(how[0]);
-        command.args(&how[1..]).args(["run", "--"]).arg(program).arg(&marker);
-        command.env("TWZ_POOL", installed.path("pool")).env("PATH", installed.path("bin"));
+
+    /// Has a user run it: whether it did what it does, the code, and what was said.
+    fn run(&self, who: u32, how: &[&str], program: &Path) -> (bool, Option<i32>, String) {
+        let marker = self.installed.path("pool/names/marker");
+        let words = [how, &[&self.twz]].concat();
+        let mut command = Command::new(words[0]);
+        command.args(&words[1..]).args(["run", "--"]).arg(program).arg(&marker);
+        command.env("TWZ_POOL", self.installed.path("pool"));
+        command.env("PATH", self.installed.path("bin"));
         command.env_remove("LD_PRELOAD").uid(who).gid(who);
         let output = command.output().unwrap();
         let did = fs::remove_file(&marker).is_ok();
         assert_eq!(did, output.status.success(), "{output:?}");
         (did, output.status.code(), texts(&output).1)
-    };
-    let twz = installed.path("bin/twz").display().to_string();
-    let program = installed.path("bin/elevated");
-    let refused = |who: u32, program: &Path, what: &str| {
-        let (did, code, complaint) = run(who, &[&twz], program);
+    }
+
+    #[track_caller]
+    fn refused(&self, who: u32, program: &Path, what: &str) {
+        let (did, code, complaint) = self.run(who, &[], program);
         assert!(!did && code == Some(1), "{who} {what}: {code:?} {complaint}");
         assert!(complaint.contains(&format!("elevated is {what}:")), "{complaint}");
         assert!(complaint.contains("run it without 'twz run'"), "{complaint}");
-    };
-    let runs = |who: u32, how: &[&str], program: &Path| {
-        let (did, code, complaint) = run(who, how, program);
-        assert!(did, "{who} {how:?} {program:?}: {code:?} {complaint}");
-    };
-
-    for (owner, mode, who, what) in [
-        ((0, 0), 0o4755, nobody, "setuid"),
-        ((other, 0), 0o4755, nobody, "setuid"),
-        ((other, 0), 0o4755, 0, "setuid"),
-        ((nobody, other), 0o2755, nobody, "setgid"),
-        ((0, other), 0o2755, 0, "setgid"),
-    ] {
-        elevated(&program, owner, mode);
-        refused(who, &program, what);
-        // By its name alone, and as what runs a script.
-        refused(who, Path::new("elevated"), what);
-        let script = installed.path("bin/script");
-        fs::write(&script, format!("#! {}\n", program.display())).unwrap();
-        fs::set_permissions(&script, fs::Permissions::from_mode(0o755)).unwrap();
-        refused(who, &script, what);
     }
-    // Nothing is gained by these, or by anything.
+
+    #[track_caller]
+    fn runs(&self, who: u32, how: &[&str], program: &Path) {
+        let (did, code, complaint) = self.run(who, how, program);
+        assert!(did, "{who} {how:?} {program:?}: {code:?} {complaint}");
+    }
+}
+
+#[test]
+fn a_program_with_rights_of_its_own_is_refused() {
+    let Some(rights) = Rights::new() else { return };
+    for (owner, mode, who, what) in [
+        ((0, 0), 0o4755, NOBODY, "setuid"),
+        ((OTHER, 0), 0o4755, NOBODY, "setuid"),
+        ((OTHER, 0), 0o4755, 0, "setuid"),
+        ((NOBODY, OTHER), 0o2755, NOBODY, "setgid"),
+        ((0, OTHER), 0o2755, 0, "setgid"),
+    ] {
+        elevated(&rights.program, owner, mode);
+        rights.refused(who, &rights.program, what);
+        // By its name alone, and as what runs a script.
+        rights.refused(who, Path::new("elevated"), what);
+        let script = rights.installed.path("bin/script");
+        fs::write(&script, format!("#! {}\n", rights.program.display())).unwrap();
+        fs::set_permissions(&script, fs::Permissions::from_mode(0o755)).unwrap();
+        rights.refused(who, &script, what);
+    }
+}
+
+#[test]
+fn a_program_that_is_given_capabilities_is_refused() {
+    let Some(rights) = Rights::new() else { return };
+    elevated(&rights.program, (0, 0), 0o755);
+    match Command::new("setcap").arg("cap_net_raw+p").arg(&rights.program).status() {
+        Ok(status) if status.success() => {}
+        _ => return skip("file capabilities: no setcap, or a file system without them"),
+    }
+    rights.refused(NOBODY, &rights.program, "given capabilities");
+    // Root has all of them anyway.
+    rights.runs(0, &[], &rights.program);
+}
+
+#[test]
+fn a_program_that_gains_nothing_runs() {
+    let Some(rights) = Rights::new() else { return };
     for (owner, mode, who) in [
         ((0, 0), 0o4755, 0),
-        ((nobody, 0), 0o4755, nobody),
-        ((nobody, other), 0o2745, nobody),
-        ((nobody, nobody), 0o2755, nobody),
-        ((0, 0), 0o755, nobody),
+        ((NOBODY, 0), 0o4755, NOBODY),
+        ((NOBODY, OTHER), 0o2745, NOBODY),
+        ((NOBODY, NOBODY), 0o2755, NOBODY),
+        ((0, 0), 0o755, NOBODY),
     ] {
-        elevated(&program, owner, mode);
-        runs(who, &[&twz], &program);
-        runs(who, &[&twz], Path::new("elevated"));
+        elevated(&rights.program, owner, mode);
+        rights.runs(who, &[], &rights.program);
+        rights.runs(who, &[], Path::new("elevated"));
     }
-    // Nor for root, who has all capabilities; they are gone when the file is another's.
-    elevated(&program, (0, 0), 0o755);
-    match Command::new("setcap").arg("cap_net_raw+p").arg(&program).status() {
-        Ok(status) if status.success() => {
-            refused(nobody, &program, "given capabilities");
-            runs(0, &[&twz], &program);
-        }
-        _ => skip("file capabilities: no setcap, or a file system without them"),
-    }
-    elevated(&program, (0, 0), 0o4755);
-    runs(nobody, &["/usr/bin/setpriv", "--no-new-privs", &twz], &program);
+    elevated(&rights.program, (0, 0), 0o4755);
+    rights.runs(NOBODY, &["/usr/bin/setpriv", "--no-new-privs"], &rights.program);
 }
 
 #[test]
