@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! fsx: random operations on one file, every byte checked; three mixes of them.
+//! fsx: random operations on one file, every byte checked; three mixes of them. And the
+//! same done by two processes in turns, which fsx cannot: `progs/exercise.py`.
 
-use std::fs;
+use std::{fs, path::Path};
 
 use super::{Job, Scope};
 
@@ -48,5 +49,15 @@ pub fn jobs(scope: &Scope) -> Vec<Job> {
             })
         })
     };
-    seeds.flat_map(each).collect()
+    let turns = if scope.quick { "100" } else { "500" };
+    let alone = seeds.clone().flat_map(each);
+    alone.chain(seeds.map(|seed| two_processes(seed, turns))).collect()
+}
+
+fn two_processes(seed: u32, turns: &'static str) -> Job {
+    let program = Path::new(env!("CARGO_MANIFEST_DIR")).join("progs/exercise.py");
+    Job::single(format!("two_processes_{seed}"), move |room| {
+        let seed = seed.to_string();
+        room.run("/usr/bin/python3", [program.as_os_str(), seed.as_ref(), turns.as_ref()])
+    })
 }
