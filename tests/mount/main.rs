@@ -4,6 +4,7 @@
 //! module's pool (`tests/mount/vm.sh` does that in the virtual machine). What each file
 //! tests is its name; [`place`] mounts.
 
+mod attributes;
 mod calls;
 mod dirs;
 mod life;

@@ -60,13 +60,13 @@ impl Attr {
     }
 
     /// Takes away what a write or a new owner takes away: set-user-id, and
-    /// set-group-id where it means that.
-    pub fn drop_privileges(&mut self) {
+    /// set-group-id where it means that, or who does it is not of that group.
+    pub fn drop_privileges(&mut self, (uid, gid): (u32, u32)) {
         if self.format() == libc::S_IFDIR {
             return;
         }
         self.mode &= !libc::S_ISUID;
-        if self.mode & libc::S_IXGRP != 0 {
+        if self.mode & libc::S_IXGRP != 0 || uid != 0 && gid != self.gid {
             self.mode &= !libc::S_ISGID;
         }
     }

@@ -26,9 +26,6 @@ use super::{
     tree::New,
 };
 
-/// The extended attribute that says which object a file is.
-const ID: &[u8] = b"user.twz.id";
-
 /// The file system, as the kernel talks to it.
 pub struct Calls {
     pub fs: Arc<Mutex<Fs>>,
@@ -76,9 +73,10 @@ impl Filesystem for Calls {
         {
             self.cache = Cache::Writeback;
         }
+        // Without, the kernel asks for a file's capabilities before each write of its own.
+        let _ = config.add_capabilities(InitFlags::FUSE_HANDLE_KILLPRIV_V2);
         if self.cache == Cache::Writeback {
-            let wanted = InitFlags::FUSE_WRITEBACK_CACHE | InitFlags::FUSE_HANDLE_KILLPRIV_V2;
-            let _ = config.add_capabilities(wanted);
+            let _ = config.add_capabilities(InitFlags::FUSE_WRITEBACK_CACHE);
         }
         Ok(())
     }
@@ -126,7 +124,7 @@ impl Filesystem for Calls {
             atime: atime.map(time),
             mtime: mtime.map(time),
             ctime: ctime.map(nanoseconds),
-            drop_privileges: request.uid() != 0,
+            by: (request.uid(), request.gid()),
         };
         attr(self.valid, self.fs().change(ino.0, &change), reply);
     }
@@ -267,7 +265,7 @@ impl Filesystem for Calls {
 
     fn write(
         &self,
-        _: &Request,
+        request: &Request,
         ino: INodeNo,
         _: FileHandle,
         at: u64,
@@ -279,6 +277,7 @@ impl Filesystem for Calls {
     ) {
         let cached = how.contains(WriteFlags::FUSE_WRITE_CACHE);
         let drop = how.contains(WriteFlags::FUSE_WRITE_KILL_SUIDGID);
+        let drop = drop.then(|| (request.uid(), request.gid()));
         match self.fs().write(ino.0, at, data, cached, drop) {
             Ok(()) => reply.written(data.len() as u32),
             Err(errno) => reply.error(errno),
@@ -393,39 +392,34 @@ impl Filesystem for Calls {
     }
 
     fn getxattr(&self, _: &Request, ino: INodeNo, name: &OsStr, size: u32, reply: ReplyXattr) {
-        // The kernel asks before every write that it does itself, and stops at ENOSYS.
-        if self.cache == Cache::Passthrough {
-            return reply.error(Errno::ENOSYS);
-        }
-        match self.fs().id_of(ino.0).filter(|_| name.as_bytes() == ID) {
-            Some(id) => sized(id.to_string().as_bytes(), size, reply),
-            None => reply.error(Errno::NO_XATTR),
+        match self.fs().get_xattr(ino.0, name) {
+            Ok(value) => sized(&value, size, reply),
+            Err(errno) => reply.error(errno),
         }
     }
 
     fn listxattr(&self, _: &Request, ino: INodeNo, size: u32, reply: ReplyXattr) {
-        if self.cache == Cache::Passthrough {
-            return reply.error(Errno::ENOSYS);
+        match self.fs().list_xattr(ino.0) {
+            Ok(names) => sized(&names, size, reply),
+            Err(errno) => reply.error(errno),
         }
-        let known: &[u8] = if self.fs().id_of(ino.0).is_some() { b"user.twz.id\0" } else { b"" };
-        sized(known, size, reply);
     }
 
     fn setxattr(
         &self,
         _: &Request,
-        _: INodeNo,
-        _: &OsStr,
-        _: &[u8],
-        _: i32,
+        ino: INodeNo,
+        name: &OsStr,
+        value: &[u8],
+        how: i32,
         _: u32,
         reply: ReplyEmpty,
     ) {
-        reply.error(Errno::EOPNOTSUPP);
+        empty(self.fs().set_xattr(ino.0, name, value, how), reply);
     }
 
-    fn removexattr(&self, _: &Request, _: INodeNo, _: &OsStr, reply: ReplyEmpty) {
-        reply.error(Errno::EOPNOTSUPP);
+    fn removexattr(&self, _: &Request, ino: INodeNo, name: &OsStr, reply: ReplyEmpty) {
+        empty(self.fs().remove_xattr(ino.0, name), reply);
     }
 
     fn fallocate(

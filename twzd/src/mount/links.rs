@@ -7,6 +7,7 @@ use twz::Binding;
 use super::{
     Fs, PROCESSES,
     nodes::{Dir, ROOT},
+    xattr::PLACE,
 };
 
 impl Fs {
@@ -25,8 +26,12 @@ impl Fs {
 
     fn count_dirs(&self, ino: u64) -> Option<u32> {
         let below = self.pool.count_dirs(&self.nodes.path(ino)?).ok()?;
-        let hidden = ino == ROOT && matches!(self.pool.lookup(PROCESSES), Ok(Binding::Directory));
-        below.checked_sub(u32::from(hidden))
+        if ino != ROOT {
+            return Some(below);
+        }
+        let here = |name: &&str| matches!(self.pool.lookup(name), Ok(Binding::Directory));
+        let hidden = [PROCESSES, PLACE].iter().filter(|name| here(name)).count();
+        below.checked_sub(hidden as u32)
     }
 
     /// Directories came or went: how many are left is to be counted.

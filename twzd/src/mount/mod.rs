@@ -4,7 +4,7 @@
 //!
 //! [`Fs`] is the file system, over any pool: its names in [`tree`], what is open in
 //! [`open`], what is in a file in [`content`] and [`piece`], what POSIX wants besides in
-//! [`attr`], [`table`] and [`links`], which inodes there are in [`nodes`]. [`calls`] and
+//! [`attr`], [`table`], [`xattr`] and [`links`], which inodes there are in [`nodes`]. [`calls`] and
 //! [`reply`] answer the kernel with it, and [`serve`] mounts it and takes it down.
 
 mod attr;
@@ -18,6 +18,7 @@ mod reply;
 mod serve;
 mod table;
 mod tree;
+mod xattr;
 
 use std::{cell::RefCell, collections::HashMap};
 

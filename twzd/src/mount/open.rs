@@ -11,11 +11,12 @@ use twz::{
 };
 
 use super::{
-    Fs, HIDDEN, PROCESSES,
+    Fs, PROCESSES,
     attr::{kind, now},
     content::Content,
     errno,
     nodes::{Object, ROOT},
+    table::is_hidden,
 };
 
 type Answer<T> = Result<T, Errno>;
@@ -36,13 +37,14 @@ pub struct Change {
     pub atime: Option<i64>,
     pub mtime: Option<i64>,
     pub ctime: Option<i64>,
-    /// Who asks is not allowed to keep set-user-id on what changes.
-    pub drop_privileges: bool,
+    /// Who asks: user and group.
+    pub by: (u32, u32),
 }
 
 impl Change {
     /// Whether it is a chown(2). One that leaves both owners as they are takes privileges
-    /// away, too, and is known by changing nothing else.
+    /// away, too, and is known by changing nothing else; so is what the kernel asks before
+    /// it writes itself.
     fn owned(&self) -> bool {
         let other =
             self.mode.is_some() || self.size.is_some() || self.atime.or(self.mtime).is_some();
@@ -192,15 +194,15 @@ impl Fs {
         at: u64,
         bytes: &[u8],
         cached: bool,
-        drop: bool,
+        drop: Option<(u32, u32)>,
     ) -> Answer<()> {
         self.writable()?;
         self.content(ino, |content| content.write(at, bytes))?;
-        if !cached || drop {
+        if !cached || drop.is_some() {
             self.note(ino, |attr| {
                 (attr.mtime, attr.ctime) = (now(), now());
-                if drop {
-                    attr.drop_privileges();
+                if let Some(by) = drop {
+                    attr.drop_privileges(by);
                 }
             });
         }
@@ -242,7 +244,9 @@ impl Fs {
         let stat = self.pool.stat(old).ok().filter(|stat| stat.size == 0 && stat.names == 1)?;
         let dir = self.nodes.path(parent)?;
         let path = format!("{dir}/{name}");
-        if source == old || !matches!(self.pool.lookup(&path), Ok(Binding::Object(id)) if id == old)
+        if source == old
+            || self.table.extra.has(old)
+            || !matches!(self.pool.lookup(&path), Ok(Binding::Object(id)) if id == old)
         {
             return None;
         }
@@ -288,8 +292,8 @@ impl Fs {
             if let Some(mode) = change.mode {
                 attr.mode = attr.format() | mode & 0o7777;
             }
-            if change.owned() || resized && change.drop_privileges {
-                attr.drop_privileges();
+            if change.owned() || resized && change.by.0 != 0 {
+                attr.drop_privileges(change.by);
             }
             attr.uid = change.uid.unwrap_or(attr.uid);
             attr.gid = change.gid.unwrap_or(attr.gid);
@@ -327,7 +331,7 @@ impl Fs {
     }
 
     /// A directory that is to have attributes gets the object that they belong to.
-    fn give_record(&mut self, ino: u64) -> Answer<()> {
+    pub(super) fn give_record(&mut self, ino: u64) -> Answer<()> {
         let Some(dir) = self.nodes.dir(ino).filter(|dir| dir.marker.is_none() && ino != ROOT)
         else {
             return Ok(());
@@ -376,7 +380,7 @@ impl Fs {
         if let Some(path) = self.nodes.path(ino) {
             let mut names = Vec::new();
             let seen = self.pool.read_dir(&path, &mut |name, binding| {
-                if !name.starts_with(HIDDEN) && (ino != ROOT || name != PROCESSES) {
+                if !is_hidden(name) && (ino != ROOT || name != PROCESSES) {
                     names.push((name.to_owned(), binding));
                 }
                 Ok(())

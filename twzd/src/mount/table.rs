@@ -11,11 +11,19 @@ use std::{
 use nix::fcntl::{Flock, FlockArg};
 use twz::{Backend, Binding, DATA_START, Error, NewObject, ObjectId, Result, Rights, joined};
 
-use super::attr::{Attr, RECORD};
+use super::{
+    attr::{Attr, RECORD},
+    xattr::Extra,
+};
 
 /// The name of the table in the root; in any other directory, that of the object
 /// whose record is the directory's.
 pub const HIDDEN: &str = ".mount";
+
+/// Whether a name is for the mount itself: that one, or one that begins with it and a dot.
+pub fn is_hidden(name: &str) -> bool {
+    name.strip_prefix(HIDDEN).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
+}
 
 const MAGIC: [u8; 8] = *b"TWZMOUNT";
 const VERSION: u64 = 1;
@@ -38,6 +46,8 @@ pub struct Table {
     /// Records that the object has room for.
     room: u64,
     read_only: bool,
+    /// Extended attributes, which go with what they are about.
+    pub extra: Extra,
     /// Held by the one mount of the pool.
     _lock: Option<Flock<OwnedFd>>,
 }
@@ -58,11 +68,13 @@ impl Table {
             free: Vec::new(),
             room: 0,
             read_only,
+            extra: Extra::default(),
             _lock: object.map(|id| lock(pool, id, read_only)).transpose()?.flatten(),
         };
         if let Some(id) = object {
             table.load(pool, id)?;
         }
+        table.extra = Extra::open(pool, read_only)?;
         Ok(table)
     }
 
@@ -162,6 +174,7 @@ impl Table {
 
     /// Forgets an object that is gone.
     pub fn remove(&mut self, pool: &dyn Backend, id: ObjectId) -> Result<()> {
+        self.extra.remove(pool, id)?;
         match self.entries.remove(&id).and_then(|entry| entry.slot) {
             Some(slot) => self.wipe(pool, slot),
             None => Ok(()),

@@ -12,7 +12,7 @@ use super::{
     attr::{Attr, nanoseconds, now},
     errno,
     nodes::{Dir, ROOT, SERVER},
-    table::HIDDEN,
+    table::{HIDDEN, is_hidden},
 };
 
 type Answer<T> = Result<T, Errno>;
@@ -38,7 +38,7 @@ impl Fs {
             return Err(Errno::ENAMETOOLONG);
         }
         let name = name.to_str().ok_or(Errno::EILSEQ)?;
-        if name == HIDDEN || parent == ROOT && name == PROCESSES {
+        if is_hidden(name) || parent == ROOT && name == PROCESSES {
             return Err(Errno::EPERM);
         }
         Ok((name, self.join(parent, name)?))
