@@ -96,3 +96,25 @@ fn what_is_no_pool_is_refused() {
     }
     world.run(["pool", "init"]).ends(1);
 }
+
+/// Where a file goes on is written in its object, which can be damaged where the pool's
+/// record of it is not.
+#[test]
+fn a_list_goes_on_behind_what_is_damaged() {
+    let world = World::image("8M");
+    let id = world.run(["new", "--name", "/long"]).ok().trim().to_owned();
+    world.run(["resize", "/long", &(twz::MAX_DATA + 1).to_string()]).ok();
+    world.object("/other", b"hello");
+    let id = id.parse::<twz::ObjectId>().unwrap().as_u128();
+    let mut bytes = std::fs::read(world.pool()).unwrap();
+    // The meta record is in the tail page's last 512 bytes; its id is 32 into it.
+    let has = |page: &&mut [u8]| page[3584 + 32..][..16] == id.to_le_bytes();
+    let page = bytes.chunks_exact_mut(4096).find(has).unwrap();
+    page[3584] ^= 1;
+    std::fs::write(world.pool(), bytes).unwrap();
+    let list = world.run(["ls"]).ends(6);
+    assert!(list.contains("damaged: "), "{list}");
+    let list = world.run(["ls", "--json"]).json();
+    let count = |what: &str| list[what].as_array().unwrap().len();
+    assert_eq!((count("objects"), count("damaged")), (1, 1), "{list}");
+}
