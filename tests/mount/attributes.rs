@@ -86,6 +86,30 @@ fn host_has_them(path: &std::path::Path) -> bool {
     python.status().is_ok_and(|status| status.success())
 }
 
+/// Stores to a mapping, and looks at the time from a second process and this one.
+const STORE: &str = r#"
+import mmap, os
+file = os.open("mapped", os.O_RDWR)
+os.utime("mapped", (9, 9))
+assert (os.stat("mapped").st_mtime, os.fstat(file).st_mtime) == (9, 9)
+memory = mmap.mmap(file, 4096)
+memory[0] = 1
+memory.flush()
+assert os.stat("mapped").st_mtime > 9 and os.fstat(file).st_mtime > 9
+"#;
+
+#[test]
+fn a_store_to_a_mapping_is_in_the_times() {
+    let test = "attributes::a_store_to_a_mapping_is_in_the_times";
+    if !has(test, &["python3"]) {
+        return;
+    }
+    everywhere(test, |place| {
+        fs::write(place.at("mapped"), [0; 4096]).expect("written");
+        place.shell(&format!("python3 - <<'end'{STORE}end"));
+    });
+}
+
 #[test]
 fn names_of_the_mount_itself_are_nobody_elses() {
     everywhere("attributes::names_of_the_mount_itself_are_nobody_elses", |place| {

@@ -12,10 +12,10 @@ use std::{
 };
 
 use fuser::{
-    BackingId, BsdFileFlags, CopyFileRangeFlags, Errno, FileHandle, Filesystem, FopenFlags,
-    Generation, INodeNo, InitFlags, KernelConfig, LockOwner, OpenFlags, RenameFlags, ReplyAttr,
-    ReplyCreate, ReplyData, ReplyDirectory, ReplyDirectoryPlus, ReplyEmpty, ReplyEntry, ReplyLseek,
-    ReplyOpen, ReplyStatfs, ReplyWrite, ReplyXattr, Request, TimeOrNow, WriteFlags,
+    BackingId, BsdFileFlags, CopyFileRangeFlags, Errno, FileAttr, FileHandle, Filesystem,
+    FopenFlags, Generation, INodeNo, InitFlags, KernelConfig, LockOwner, OpenFlags, RenameFlags,
+    ReplyAttr, ReplyCreate, ReplyData, ReplyDirectory, ReplyDirectoryPlus, ReplyEmpty, ReplyEntry,
+    ReplyLseek, ReplyOpen, ReplyStatfs, ReplyWrite, ReplyXattr, Request, TimeOrNow, WriteFlags,
 };
 
 use super::{
@@ -37,6 +37,15 @@ pub struct Calls {
 impl Calls {
     fn fs(&self) -> MutexGuard<'_, Fs> {
         self.fs.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// How long what is said of a file holds. Of stores to a mapping of the host's own file
+    /// nobody tells the kernel's cache: while somebody may make some it is asked each time.
+    fn valid(&self, fs: &Fs, said: &Result<FileAttr, Errno>) -> Duration {
+        match said {
+            Ok(attr) if fs.changes_unseen(attr.ino.0) => Duration::ZERO,
+            _ => self.valid,
+        }
     }
 
     /// By which the kernel reads and writes the file itself, if it can. All who have
@@ -87,7 +96,9 @@ impl Filesystem for Calls {
     }
 
     fn lookup(&self, _: &Request, parent: INodeNo, name: &OsStr, reply: ReplyEntry) {
-        entry(self.valid, self.fs().lookup(parent.0, name), reply);
+        let mut fs = self.fs();
+        let done = fs.lookup(parent.0, name);
+        entry(self.valid(&fs, &done), done, reply);
     }
 
     fn forget(&self, _: &Request, ino: INodeNo, lookups: u64) {
@@ -95,7 +106,9 @@ impl Filesystem for Calls {
     }
 
     fn getattr(&self, _: &Request, ino: INodeNo, _: Option<FileHandle>, reply: ReplyAttr) {
-        attr(self.valid, self.fs().attributes(ino.0), reply);
+        let fs = self.fs();
+        let done = fs.attributes(ino.0);
+        attr(self.valid(&fs, &done), done, reply);
     }
 
     fn setattr(
@@ -126,7 +139,9 @@ impl Filesystem for Calls {
             ctime: ctime.map(nanoseconds),
             by: (request.uid(), request.gid()),
         };
-        attr(self.valid, self.fs().change(ino.0, &change), reply);
+        let mut fs = self.fs();
+        let done = fs.change(ino.0, &change);
+        attr(self.valid(&fs, &done), done, reply);
     }
 
     fn readlink(&self, _: &Request, ino: INodeNo, reply: ReplyData) {
@@ -202,7 +217,9 @@ impl Filesystem for Calls {
     }
 
     fn link(&self, _: &Request, ino: INodeNo, parent: INodeNo, name: &OsStr, reply: ReplyEntry) {
-        entry(self.valid, self.fs().link(ino.0, parent.0, name), reply);
+        let mut fs = self.fs();
+        let done = fs.link(ino.0, parent.0, name);
+        entry(self.valid(&fs, &done), done, reply);
     }
 
     fn open(&self, _: &Request, ino: INodeNo, flags: OpenFlags, reply: ReplyOpen) {
@@ -294,12 +311,12 @@ impl Filesystem for Calls {
         _: &Request,
         ino: INodeNo,
         _: FileHandle,
-        _: OpenFlags,
+        flags: OpenFlags,
         _: Option<LockOwner>,
         _: bool,
         reply: ReplyEmpty,
     ) {
-        self.fs().release(ino.0);
+        self.fs().release(ino.0, flags.0);
         reply.ok();
     }
 
@@ -359,7 +376,8 @@ impl Filesystem for Calls {
             };
             // Gone since it was listed.
             let Ok(attr) = attr else { continue };
-            if reply.add(attr.ino, n, name, &self.valid, &attr, Generation(0)) {
+            let valid = self.valid(&fs, &Ok(attr));
+            if reply.add(attr.ino, n, name, &valid, &attr, Generation(0)) {
                 if real {
                     fs.nodes.forget(attr.ino.0, 1);
                 }

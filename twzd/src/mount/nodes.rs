@@ -49,6 +49,8 @@ pub struct Object {
     pub met: (u64, String),
     /// How often it is open.
     pub opens: u64,
+    /// How often of these it is to be written to.
+    pub writers: u64,
     /// While it is open: its data, where the pool gives a descriptor.
     pub file: Option<Arc<File>>,
     /// Whether that may be written to.
@@ -147,8 +149,8 @@ impl Nodes {
                 *lookups += 1;
             }
             _ => {
-                let (opens, file, writable, backing) = (0, None, false, None);
-                let new = Object { id, met, opens, file, writable, backing };
+                let (opens, writers, file, writable, backing) = (0, 0, None, false, None);
+                let new = Object { id, met, opens, writers, file, writable, backing };
                 self.nodes.insert(ino, (Node::Object(new), 1));
             }
         }

@@ -59,6 +59,11 @@ pub struct Room {
     pub files: u64,
 }
 
+/// Whether who opens a file so may write to it.
+fn writes(flags: i32) -> bool {
+    flags & libc::O_ACCMODE != libc::O_RDONLY
+}
+
 impl Fs {
     fn object(&self, ino: u64) -> Answer<&Object> {
         match self.nodes.dir(ino) {
@@ -102,7 +107,7 @@ impl Fs {
 
     /// Opens a file once more.
     pub fn open(&mut self, ino: u64, flags: i32) -> Answer<Option<Arc<File>>> {
-        let write = flags & libc::O_ACCMODE != libc::O_RDONLY;
+        let write = writes(flags);
         if write && self.read_only {
             return Err(Errno::EROFS);
         }
@@ -113,6 +118,7 @@ impl Fs {
         }
         if let Some(object) = self.nodes.object_mut(ino) {
             object.opens += 1;
+            object.writers += u64::from(write);
             (object.file, object.writable) = (file.clone(), writable);
         }
         Ok(file)
@@ -149,10 +155,17 @@ impl Fs {
         }
     }
 
-    /// Closes a file once.
-    pub fn release(&mut self, ino: u64) {
+    /// Whether a file may be changed behind the kernel's back, which writes to it itself.
+    pub fn changes_unseen(&self, ino: u64) -> bool {
+        let open = self.nodes.object(ino);
+        open.is_some_and(|object| object.backing.is_some() && object.writers != 0)
+    }
+
+    /// Closes a file once that was opened with these flags.
+    pub fn release(&mut self, ino: u64, flags: i32) {
         let Some(object) = self.nodes.object_mut(ino) else { return };
         object.opens = object.opens.saturating_sub(1);
+        object.writers = object.writers.saturating_sub(u64::from(writes(flags)));
         if object.opens != 0 {
             return;
         }
