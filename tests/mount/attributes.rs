@@ -86,13 +86,13 @@ fn host_has_them(path: &std::path::Path) -> bool {
     python.status().is_ok_and(|status| status.success())
 }
 
-/// Stores to a mapping, and looks at the time from a second process and this one.
+/// Stores to a mapping, and looks at the time by name and by descriptor.
 const STORE: &str = r#"
 import mmap, os
 file = os.open("mapped", os.O_RDWR)
+memory = mmap.mmap(file, 4096)
 os.utime("mapped", (9, 9))
 assert (os.stat("mapped").st_mtime, os.fstat(file).st_mtime) == (9, 9)
-memory = mmap.mmap(file, 4096)
 memory[0] = 1
 memory.flush()
 assert os.stat("mapped").st_mtime > 9 and os.fstat(file).st_mtime > 9
