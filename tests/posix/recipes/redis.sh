@@ -2,6 +2,8 @@
 # SPDX-License-Identifier: MIT OR Apache-2.0
 # Redis' own tests, from Debian's source. They look for what they test in src/: there are
 # the programs that Debian has installed.
+set -euo pipefail
+
 source_of redis
 mv redis/tests "$out/tests"
 mkdir "$out/src"

@@ -2,6 +2,8 @@
 # SPDX-License-Identifier: MIT OR Apache-2.0
 # SQLite's own tests, from Debian's source, and the Tcl interpreter with SQLite in it that
 # runs them.
+set -euo pipefail
+
 source_of sqlite3
 tcl=$(find /usr/lib -maxdepth 2 -path '*/tcl8*/tclConfig.sh' -printf '%h\n' -quit)
 mkdir build && cd build
