@@ -257,6 +257,15 @@ pub trait Backend: Send + Sync {
     /// Takes a name away; the object stays.
     fn unbind(&self, path: &str) -> Result<()>;
 
+    /// The same, and says which object it was a name of.
+    fn take_name(&self, path: &str) -> Result<ObjectId> {
+        let Binding::Object(id) = self.lookup(path)? else {
+            return Err(Error::Unsupported("that is a directory of names"));
+        };
+        self.unbind(path)?;
+        Ok(id)
+    }
+
     /// Renames, replacing what `to` was bound to.
     fn rename(&self, from: &str, to: &str) -> Result<()>;
 
@@ -340,6 +349,13 @@ pub trait Backend: Send + Sync {
 
     /// Bytes of data an object has now, without verifying it again.
     fn size(&self, id: ObjectId) -> Result<u64>;
+
+    /// What the host says of an object's data, where that is a file of its own and the
+    /// pool would say nothing else.
+    fn host(&self, id: ObjectId) -> Option<std::fs::Metadata> {
+        let _ = id;
+        None
+    }
 
     /// An object's data as a file, with READ and, if that is among the
     /// `rights`, WRITE.

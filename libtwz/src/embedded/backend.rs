@@ -79,6 +79,10 @@ impl Backend for EmbeddedPool {
     }
 
     fn unbind(&self, path: &str) -> Result<()> {
+        self.unbind_name(path).map(|_| ())
+    }
+
+    fn take_name(&self, path: &str) -> Result<ObjectId> {
         self.unbind_name(path)
     }
 
@@ -157,6 +161,10 @@ impl Backend for EmbeddedPool {
 
     fn size(&self, id: ObjectId) -> Result<u64> {
         self.size_now(id)
+    }
+
+    fn host(&self, id: ObjectId) -> Option<std::fs::Metadata> {
+        std::fs::symlink_metadata(ObjectPath::data(id).within(&self.root)).ok()
     }
 
     fn open_data(&self, id: ObjectId, rights: Rights) -> Result<OwnedFd> {

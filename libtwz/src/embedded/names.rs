@@ -7,7 +7,10 @@
 
 use std::{
     fs::{self, File},
-    os::{fd::OwnedFd, unix::fs::MetadataExt as _},
+    os::{
+        fd::{AsFd, BorrowedFd, OwnedFd},
+        unix::fs::MetadataExt as _,
+    },
     path::PathBuf,
 };
 
@@ -15,7 +18,7 @@ use nix::{
     dir::Dir,
     errno::Errno,
     fcntl::{AT_FDCWD, AtFlags, OFlag, OpenHow, ResolveFlag, openat2, renameat},
-    sys::stat::{Mode, fstatat, mkdirat},
+    sys::stat::{Mode, fstat, fstatat, mkdirat},
     unistd::{UnlinkatFlags, linkat, unlinkat},
 };
 use twz_abi::{ObjectId, name};
@@ -45,16 +48,18 @@ impl EmbeddedPool {
 
     /// The place of a name that is to be made or removed: its parent must be a
     /// directory beneath `names/`.
-    fn place_of(&self, path: &str) -> Result<Place> {
+    fn place_of(&self, path: &str) -> Result<Place<'_>> {
         let relative = Self::relative(path)?;
         let Some((parent, last)) = relative.rsplit_once('/') else {
             return Err(Error::NameTaken("/".into()));
         };
         let inside = parent.strip_prefix(paths::NAMES).unwrap_or(parent);
+        let (name, path) = (last.into(), self.root.join(&relative));
+        if inside.is_empty() {
+            return Ok(Place { dir: Above::Root(self.names()?), name, path });
+        }
         match self.open_name(inside)? {
-            (dir, Found::Directory) => {
-                Ok(Place { dir, name: last.into(), path: self.root.join(&relative) })
-            }
+            (dir, Found::Directory) => Ok(Place { dir: Above::Below(dir), name, path }),
             _ => Err(Error::NotADirectory(inside.trim_start_matches('/').into())),
         }
     }
@@ -65,15 +70,8 @@ impl EmbeddedPool {
             .flags(OFlag::O_PATH | OFlag::O_CLOEXEC)
             .resolve(ResolveFlag::RESOLVE_BENEATH | ResolveFlag::RESOLVE_NO_MAGICLINKS);
         // Beneath the pool, the link text decides; beneath `names/` it must stay.
-        let names = nix::fcntl::openat(
-            &self.dir,
-            paths::NAMES,
-            OFlag::O_PATH | OFlag::O_CLOEXEC | OFlag::O_DIRECTORY,
-            Mode::empty(),
-        )
-        .map_err(Error::nix("open", self.root.join(paths::NAMES)))?;
         let inside = relative.strip_prefix(paths::NAMES).unwrap_or("").trim_start_matches('/');
-        let file: File = match open_beneath(names, inside, how) {
+        let file: File = match open_beneath(self.names()?, inside, how) {
             Ok(fd) => fd.into(),
             Err(Errno::ENOENT) => return Err(Error::NoName(path.into())),
             Err(Errno::ENOTDIR) => return Err(Error::NotADirectory(path.into())),
@@ -130,17 +128,18 @@ impl EmbeddedPool {
         }
     }
 
-    pub(super) fn unbind_name(&self, path: &str) -> Result<()> {
+    pub(super) fn unbind_name(&self, path: &str) -> Result<ObjectId> {
         self.writable()?;
         let place = self.place_of(path)?;
         // An object stays when its name goes: so the file must be one first.
-        if let Binding::Directory = self.lookup_name(path)? {
+        let Binding::Object(id) = self.lookup_name(path)? else {
             return Err(Error::Unsupported(
                 "that is a directory of names; 'twz name rmdir' removes it",
             ));
-        }
+        };
         place.remove(UnlinkatFlags::NoRemoveDir).map_err(place.failed("unbind"))?;
-        self.bump_names()
+        self.bump_names()?;
+        Ok(id)
     }
 
     pub(super) fn rename_name(&self, from: &str, to: &str) -> Result<()> {
@@ -187,10 +186,13 @@ impl EmbeddedPool {
 
     /// How many directories are in a directory, where the file system keeps count.
     pub(super) fn count_name_dirs(&self, path: &str) -> Result<Option<u32>> {
-        let (dir, Found::Directory) = self.open_name(path)? else {
+        let links = if path.is_empty() {
+            fstat(self.names()?).map_err(Error::nix("stat", path))?.st_nlink
+        } else if let (dir, Found::Directory) = self.open_name(path)? {
+            dir.metadata().map_err(Error::at("stat", path))?.nlink()
+        } else {
             return Err(Error::NotADirectory(path.into()));
         };
-        let links = dir.metadata().map_err(Error::at("stat", path))?.nlink();
         Ok(links.checked_sub(2).map(|below| u32::try_from(below).unwrap_or(u32::MAX)))
     }
 
@@ -233,28 +235,44 @@ impl EmbeddedPool {
 
 /// Opens a path beneath a directory. What is longer than a call takes is opened in steps,
 /// each beneath the one before: links in it lead no higher than that.
-fn open_beneath(mut dir: OwnedFd, path: &str, how: OpenHow) -> nix::Result<OwnedFd> {
-    let mut rest = path;
+fn open_beneath(from: BorrowedFd<'_>, path: &str, how: OpenHow) -> nix::Result<OwnedFd> {
+    let (mut dir, mut rest): (Option<OwnedFd>, _) = (None, path);
     while rest.len() > name::MAX_PATH {
         let step = rest.as_bytes().get(..=name::MAX_PATH).unwrap_or_default();
         let end = step.iter().rposition(|byte| *byte == b'/').ok_or(Errno::ENAMETOOLONG)?;
         let (step, behind) = rest.split_at(end);
-        dir = openat2(dir, step, how)?;
+        dir = Some(openat2(dir.as_ref().map_or(from, OwnedFd::as_fd), step, how)?);
         rest = behind.trim_start_matches('/');
     }
+    let dir = dir.as_ref().map_or(from, OwnedFd::as_fd);
     openat2(dir, if rest.is_empty() { "." } else { rest }, how)
 }
 
 /// Where a name is or is to be: relative to its directory, for the path that leads there
 /// from the root of the host may be longer than one that a call takes.
-struct Place {
-    dir: File,
+struct Place<'a> {
+    dir: Above<'a>,
     name: String,
     /// For messages.
     path: PathBuf,
 }
 
-impl Place {
+/// The directory that a name is in. The root is open already.
+enum Above<'a> {
+    Root(BorrowedFd<'a>),
+    Below(File),
+}
+
+impl AsFd for Above<'_> {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        match self {
+            Self::Root(root) => *root,
+            Self::Below(dir) => dir.as_fd(),
+        }
+    }
+}
+
+impl Place<'_> {
     fn failed(&self, what: &'static str) -> impl FnOnce(Errno) -> Error {
         Error::nix(what, &self.path)
     }
@@ -265,7 +283,7 @@ impl Place {
 
     /// Whether this is one name: in one directory, however it was reached.
     fn is(&self, other: &Self) -> bool {
-        let inode = |place: &Self| place.dir.metadata().map(|stat| (stat.dev(), stat.ino())).ok();
+        let inode = |place: &Self| fstat(&place.dir).map(|stat| (stat.st_dev, stat.st_ino)).ok();
         self.name == other.name && inode(self) == inode(other)
     }
 

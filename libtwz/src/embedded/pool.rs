@@ -10,11 +10,15 @@ use std::{
     },
     path::{Path, PathBuf},
     sync::{
-        Arc,
+        Arc, OnceLock,
         atomic::{AtomicU64, Ordering},
     },
 };
 
+use nix::{
+    fcntl::{OFlag, openat},
+    sys::stat::Mode,
+};
 use twz_abi::{
     FORMAT_VERSION, FormatError, PAGE, Superblock,
     features::Access,
@@ -47,6 +51,8 @@ pub struct InitOptions {
 pub struct EmbeddedPool {
     pub(super) root: PathBuf,
     pub(super) dir: OwnedFd,
+    /// The root of the namespace, once that was asked for: a check finds it missing.
+    names: OnceLock<OwnedFd>,
     pub(super) file: File,
     pub(super) superblock: Superblock,
     pub(super) read_only: bool,
@@ -147,7 +153,9 @@ impl EmbeddedPool {
         let root = fs::canonicalize(root).map_err(Error::at("open", root))?;
         let medium = medium_of(&file);
         let (realm, new) = Realm::of(superblock.pool_id, &file)?;
-        let mut pool = Self { root, dir, file, superblock, read_only, control, medium, realm };
+        let names = OnceLock::new();
+        let mut pool =
+            Self { root, dir, names, file, superblock, read_only, control, medium, realm };
         pool.notice_a_copied_pool()?;
         if new {
             pool.inherit()?;
@@ -182,6 +190,17 @@ impl EmbeddedPool {
     /// Refuses where the pool cannot be written.
     pub(super) fn writable(&self) -> Result<()> {
         if self.read_only { Err(Error::ReadOnly) } else { Ok(()) }
+    }
+
+    /// The root of the namespace, open for whoever goes on from there.
+    pub(super) fn names(&self) -> Result<BorrowedFd<'_>> {
+        if let Some(names) = self.names.get() {
+            return Ok(names.as_fd());
+        }
+        let how = OFlag::O_PATH | OFlag::O_CLOEXEC | OFlag::O_DIRECTORY;
+        let names = openat(&self.dir, paths::NAMES, how, Mode::empty())
+            .map_err(Error::nix("open", self.root.join(paths::NAMES)))?;
+        Ok(self.names.get_or_init(|| names).as_fd())
     }
 
     /// The root directory of the pool.

@@ -103,6 +103,11 @@ impl EmbeddedPool {
     /// Writes down who an inode is, whatever stood there before.
     pub(super) fn record_inode(&self, inode: u64, id: ObjectId, nonce: [u8; 16]) -> Result<()> {
         let path = self.inode_path(inode);
+        // Nearly always the inode is new, or was forgotten with the object that had it.
+        match symlink(text(id, nonce), &path) {
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+            other => return other.map_err(Error::at("write", &path)),
+        }
         if self.known(inode) == Some((id, nonce)) {
             return Ok(());
         }

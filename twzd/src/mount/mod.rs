@@ -3,14 +3,16 @@
 //! are an object's data. MOUNT.md says what is where, and what it promises.
 //!
 //! [`Fs`] is the file system, over any pool: its names in [`tree`], what is open in
-//! [`open`], what is in a file in [`content`] and [`piece`], what POSIX wants besides in
-//! [`attr`], [`table`], [`xattr`] and [`links`], which inodes there are in [`nodes`]. [`calls`] and
-//! [`reply`] answer the kernel with it, and [`serve`] mounts it and takes it down.
+//! [`open`], what is in a file in [`content`] and [`piece`], what is seen of it in [`look`],
+//! what POSIX wants besides in [`attr`], [`table`], [`xattr`] and [`links`], which inodes
+//! there are in [`nodes`]. [`calls`] and [`reply`] answer the kernel with it, and [`serve`]
+//! mounts it and takes it down.
 
 mod attr;
 mod calls;
 mod content;
 mod links;
+mod look;
 mod nodes;
 mod open;
 mod piece;

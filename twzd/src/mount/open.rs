@@ -6,9 +6,7 @@
 use std::{fs::File, sync::Arc};
 
 use fuser::{BackingId, Errno, FileAttr, FileType};
-use twz::{
-    Binding, Error, Joined, MAX_DATA, NewObject, ObjectId, ObjectStat, Rights, flags, joined,
-};
+use twz::{Binding, Error, Joined, NewObject, ObjectId, Rights, flags, joined};
 
 use super::{
     Fs, PROCESSES,
@@ -20,9 +18,6 @@ use super::{
 };
 
 type Answer<T> = Result<T, Errno>;
-
-/// Most objects that are known of at a time.
-const MOST_KNOWN: usize = 1 << 14;
 
 /// What is in a directory, as it was when it was read: a name, its inode and type.
 pub type Listing = Arc<Vec<(String, u64, FileType)>>;
@@ -72,39 +67,6 @@ impl Fs {
         }
     }
 
-    /// What an object is. In an image that is to walk all its pages, and nobody else
-    /// changes it: what was asked once holds until the next change.
-    pub(super) fn stat(&self, id: ObjectId) -> twz::Result<ObjectStat> {
-        if !self.alone {
-            return self.stat_whole(id);
-        }
-        let known = self.stats.borrow().get(&id).cloned();
-        if let Some(stat) = known {
-            return Ok(stat);
-        }
-        let stat = self.stat_whole(id)?;
-        let mut known = self.stats.borrow_mut();
-        if known.len() >= MOST_KNOWN {
-            known.clear();
-        }
-        known.insert(id, stat.clone());
-        Ok(stat)
-    }
-
-    /// The same of a file that is several objects: their sizes together.
-    fn stat_whole(&self, id: ObjectId) -> twz::Result<ObjectStat> {
-        let mut stat = self.pool.stat(id)?;
-        if self.native || stat.size < MAX_DATA {
-            return Ok(stat);
-        }
-        let whole = Joined::find(&*self.pool, id)?;
-        stat.size = whole.length;
-        for part in whole.objects.into_iter().skip(1) {
-            stat.stored += self.pool.stat(part)?.stored;
-        }
-        Ok(stat)
-    }
-
     /// Opens a file once more.
     pub fn open(&mut self, ino: u64, flags: i32) -> Answer<Option<Arc<File>>> {
         let write = writes(flags);
@@ -145,10 +107,8 @@ impl Fs {
 
     /// Nobody asks in an image: what everybody has is what there is.
     fn of_image(&self, id: ObjectId, write: bool) -> Answer<(Option<Arc<File>>, bool)> {
-        let stat = self.stat(id).map_err(errno)?;
-        let rights = Rights(stat.identity.default_rights);
-        let writable =
-            rights.contains(Rights::WRITE) && stat.identity.flags & flags::IMMUTABLE == 0;
+        let (rights, what) = self.default_rights(id).map_err(errno)?;
+        let writable = rights.contains(Rights::WRITE) && what & flags::IMMUTABLE == 0;
         match rights.contains(Rights::READ) && (writable || !write) {
             true => Ok((None, writable)),
             false => Err(Errno::EACCES),
@@ -172,9 +132,7 @@ impl Fs {
         (object.file, object.backing) = (None, None);
         let id = object.id;
         self.stats.borrow_mut().remove(&id);
-        if self.table.get(id).is_some_and(|attr| attr.orphan)
-            && joined::delete(&*self.pool, id).is_ok()
-        {
+        if self.table.get(id).is_some_and(|attr| attr.orphan) && self.delete(id).is_ok() {
             let _ = self.table.remove(&*self.pool, id);
         }
     }

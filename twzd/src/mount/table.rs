@@ -5,7 +5,8 @@
 
 use std::{
     collections::{HashMap, hash_map},
-    os::fd::OwnedFd,
+    fs::File,
+    os::unix::fs::FileExt as _,
 };
 
 use nix::fcntl::{Flock, FlockArg};
@@ -48,8 +49,9 @@ pub struct Table {
     read_only: bool,
     /// Extended attributes, which go with what they are about.
     pub extra: Extra,
-    /// Held by the one mount of the pool.
-    _lock: Option<Flock<OwnedFd>>,
+    /// The object's data, where the pool gives it as a file. Held by the one mount of the
+    /// pool, and written to without asking the pool each time whether that may be.
+    file: Option<Flock<File>>,
 }
 
 impl Table {
@@ -69,7 +71,7 @@ impl Table {
             room: 0,
             read_only,
             extra: Extra::default(),
-            _lock: object.map(|id| lock(pool, id, read_only)).transpose()?.flatten(),
+            file: object.map(|id| lock(pool, id, read_only)).transpose()?.flatten(),
         };
         if let Some(id) = object {
             table.load(pool, id)?;
@@ -150,8 +152,26 @@ impl Table {
     fn wipe(&mut self, pool: &dyn Backend, slot: u64) -> Result<()> {
         self.free.push(slot);
         match self.object {
-            Some(table) if !self.read_only => pool.write(table, place(slot), &[0; RECORD]),
+            Some(table) if !self.read_only => self.put(pool, table, slot, &[0; RECORD]),
             _ => Ok(()),
+        }
+    }
+
+    fn put(
+        &self,
+        pool: &dyn Backend,
+        table: ObjectId,
+        slot: u64,
+        record: &[u8; RECORD],
+    ) -> Result<()> {
+        let at = place(slot);
+        match &self.file {
+            Some(file) => file.write_all_at(record, at - DATA_START).map_err(|error| Error::Io {
+                doing: "write the mount's table",
+                path: None,
+                error,
+            }),
+            None => pool.write(table, at, record),
         }
     }
 
@@ -191,7 +211,7 @@ impl Table {
             Some(slot) => slot,
             None => self.take(pool, table)?,
         };
-        pool.write(table, place(slot), &attr.record(id))?;
+        self.put(pool, table, slot, &attr.record(id))?;
         if let Some(entry) = self.entries.get_mut(&id) {
             (entry.slot, entry.dirty) = (Some(slot), false);
         }
@@ -232,7 +252,7 @@ fn place(slot: u64) -> u64 {
 }
 
 /// So that one daemon at a time has a table in memory. An image is held as a whole.
-fn lock(pool: &dyn Backend, id: ObjectId, read_only: bool) -> Result<Option<Flock<OwnedFd>>> {
+fn lock(pool: &dyn Backend, id: ObjectId, read_only: bool) -> Result<Option<Flock<File>>> {
     let rights = if read_only { Rights::READ } else { Rights(Rights::READ.0 | Rights::WRITE.0) };
     let fd = match pool.open_data(id, rights) {
         Ok(fd) => fd,
@@ -241,7 +261,7 @@ fn lock(pool: &dyn Backend, id: ObjectId, read_only: bool) -> Result<Option<Floc
     };
     let how =
         if read_only { FlockArg::LockSharedNonblock } else { FlockArg::LockExclusiveNonblock };
-    match Flock::lock(fd, how) {
+    match Flock::lock(File::from(fd), how) {
         Ok(held) => Ok(Some(held)),
         Err(_) => Err(Error::Busy {
             what: "the pool is mounted already; 'findmnt -t fuse.twz' shows where",

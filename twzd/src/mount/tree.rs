@@ -5,12 +5,13 @@
 use std::ffi::OsStr;
 
 use fuser::{Errno, FileAttr, RenameFlags, Request};
-use twz::{Binding, Error, MAX_DATA, NewObject, ObjectId, ObjectStat, Rights, joined};
+use twz::{Binding, Error, MAX_DATA, NewObject, ObjectId, Rights};
 
 use super::{
     Fs, PROCESSES,
-    attr::{Attr, nanoseconds, now},
+    attr::{Attr, now},
     errno,
+    look::Look,
     nodes::{Dir, ROOT, SERVER},
     table::{HIDDEN, is_hidden},
 };
@@ -97,14 +98,12 @@ impl Fs {
             return Ok(Attr { mode, ..attr }.told(ino, self.server().len() as u64, 0, 1));
         }
         if let Some(object) = self.nodes.object(ino) {
-            let id = object.id;
-            let stat = self.stat(id).map_err(errno)?;
-            let attr = self.attr_of(id, &stat);
-            let (size, blocks) = match attr.format() {
-                libc::S_IFREG | libc::S_IFLNK => (stat.size, stat.stored.div_ceil(512)),
+            let look = self.look(object.id).map_err(errno)?;
+            let (size, blocks) = match look.attr.format() {
+                libc::S_IFREG | libc::S_IFLNK => (look.size, look.stored.div_ceil(512)),
                 _ => (0, 0),
             };
-            return Ok(attr.told(ino, size, blocks, stat.names as u32));
+            return Ok(look.attr.told(ino, size, blocks, look.names as u32));
         }
         let dir = self.nodes.dir(ino).ok_or(Errno::ENOENT)?;
         Ok(self.dir_attr(dir).told(ino, 4096, 8, self.links(ino, dir)))
@@ -119,42 +118,6 @@ impl Fs {
         dir.marker.and_then(|id| self.table.get(id)).unwrap_or(dir.attr)
     }
 
-    /// What an object is as a file.
-    pub(super) fn attr_of(&self, id: ObjectId, stat: &ObjectStat) -> Attr {
-        let known = self.table.get(id);
-        let rights = Rights(stat.identity.default_rights);
-        let attr = known.unwrap_or_else(|| Attr::of_object(rights, self.since, self.owner));
-        if !self.native || attr.format() != libc::S_IFREG {
-            return attr;
-        }
-        // A real file has times of its own, and knows who writes to it.
-        use std::os::unix::fs::MetadataExt as _;
-        let open = self.nodes.object(self.nodes.number_of(id)).and_then(|node| node.file.clone());
-        let file = match open {
-            Some(file) => file,
-            None => match self.pool.open_data(id, Rights::READ) {
-                Ok(fd) => std::sync::Arc::new(fd.into()),
-                Err(_) => return attr,
-            },
-        };
-        let Ok(real) = file.metadata() else { return attr };
-        let time = |time: std::io::Result<_>, other| time.map_or(other, nanoseconds);
-        let ctime = real.ctime().saturating_mul(1_000_000_000).saturating_add(real.ctime_nsec());
-        let (mode, uid, gid) = match known {
-            Some(attr) => (attr.mode, attr.uid, attr.gid),
-            None => (real.mode(), real.uid(), real.gid()),
-        };
-        Attr {
-            mode,
-            uid,
-            gid,
-            atime: time(real.accessed(), attr.atime),
-            mtime: time(real.modified(), attr.mtime),
-            ctime: if known.is_some() { ctime.max(attr.ctime) } else { ctime },
-            ..attr
-        }
-    }
-
     /// Changes the record of a directory or a file, to be written soon.
     pub(super) fn note(&mut self, ino: u64, change: impl FnOnce(&mut Attr)) {
         if self.read_only {
@@ -163,8 +126,7 @@ impl Fs {
         if let Some(object) = self.nodes.object(ino) {
             let id = object.id;
             let known = self.table.get(id).filter(|_| !self.native);
-            let Some(mut attr) = known.or_else(|| Some(self.attr_of(id, &self.stat(id).ok()?)))
-            else {
+            let Some(mut attr) = known.or_else(|| Some(self.look(id).ok()?.attr)) else {
                 return;
             };
             change(&mut attr);
@@ -273,11 +235,16 @@ impl Fs {
     pub fn unlink(&mut self, parent: u64, name: &OsStr) -> Answer<()> {
         self.writable()?;
         let (_, path) = self.place(parent, name)?;
-        let Binding::Object(id) = self.pool.lookup(&path).map_err(errno)? else {
-            return Err(Errno::EISDIR);
+        let id = if self.native {
+            self.pool.take_name(&path).map_err(errno)?
+        } else {
+            let Binding::Object(id) = self.pool.lookup(&path).map_err(errno)? else {
+                return Err(Errno::EISDIR);
+            };
+            self.losing_name(id);
+            self.pool.unbind(&path).map_err(errno).inspect_err(|_| self.lost_name(id))?;
+            id
         };
-        self.losing_name(id);
-        self.pool.unbind(&path).map_err(errno).inspect_err(|_| self.lost_name(id))?;
         self.changed(parent);
         self.lost_name(id);
         Ok(())
@@ -289,9 +256,8 @@ impl Fs {
         if self.native || self.pool.size(id).is_ok_and(|size| size < MAX_DATA) {
             return;
         }
-        let Ok(stat) = self.stat(id) else { return };
-        let attr = self.attr_of(id, &stat);
-        if attr.made && stat.names == 1 {
+        let Ok(Look { attr, names, .. }) = self.look(id) else { return };
+        if attr.made && names == 1 {
             let _ = self.table.set(&*self.pool, id, Attr { orphan: true, ..attr });
         }
     }
@@ -300,10 +266,9 @@ impl Fs {
     /// as nobody has it open; one that was an object before stays one.
     pub(super) fn lost_name(&mut self, id: ObjectId) {
         self.stats.borrow_mut().remove(&id);
-        let Ok(stat) = self.stat(id) else { return };
-        let mut attr = Attr { orphan: false, ..self.attr_of(id, &stat) };
-        attr.ctime = now();
-        if stat.names != 0 || !attr.made {
+        let Ok(Look { attr, names, .. }) = self.look(id) else { return };
+        let mut attr = Attr { orphan: false, ctime: now(), ..attr };
+        if names != 0 || !attr.made {
             return self.table.note(id, attr);
         }
         let open = self.nodes.object(self.nodes.number_of(id)).is_some_and(|node| node.opens != 0);
@@ -311,7 +276,7 @@ impl Fs {
             attr.orphan = true;
             // Unwritten, it would have to be found by a check.
             let _ = self.table.set(&*self.pool, id, attr);
-        } else if joined::delete(&*self.pool, id).is_ok() {
+        } else if self.delete(id).is_ok() {
             let _ = self.table.remove(&*self.pool, id);
         }
     }
