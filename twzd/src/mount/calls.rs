@@ -7,22 +7,23 @@ use std::{
     io,
     os::unix::ffi::OsStrExt as _,
     path::Path,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError},
     time::{Duration, SystemTime},
 };
 
 use fuser::{
     BackingId, BsdFileFlags, CopyFileRangeFlags, Errno, FileAttr, FileHandle, Filesystem,
-    FopenFlags, Generation, INodeNo, InitFlags, KernelConfig, LockOwner, OpenFlags, RenameFlags,
-    ReplyAttr, ReplyCreate, ReplyData, ReplyDirectory, ReplyDirectoryPlus, ReplyEmpty, ReplyEntry,
-    ReplyLseek, ReplyOpen, ReplyStatfs, ReplyWrite, ReplyXattr, Request, TimeOrNow, WriteFlags,
+    FopenFlags, Generation, INodeNo, InitFlags, KernelConfig, LockOwner, Notifier, OpenFlags,
+    RenameFlags, ReplyAttr, ReplyCreate, ReplyData, ReplyDirectory, ReplyDirectoryPlus, ReplyEmpty,
+    ReplyEntry, ReplyLseek, ReplyOpen, ReplyStatfs, ReplyWrite, ReplyXattr, Request, TimeOrNow,
+    WriteFlags,
 };
 
 use super::{
     Cache, Fs, SERVER,
     attr::{nanoseconds, now},
     open::Change,
-    reply::{attr, empty, entry, sized},
+    reply::{attr, empty, entry, forget, sized},
     tree::New,
 };
 
@@ -32,6 +33,7 @@ pub struct Calls {
     pub cache: Cache,
     /// How long the kernel may rely on what it was told.
     pub valid: Duration,
+    pub notifier: Arc<OnceLock<Notifier>>,
 }
 
 impl Calls {
@@ -228,7 +230,12 @@ impl Filesystem for Calls {
             return reply.error(errno);
         }
         match self.backing(&mut fs, ino.0, |file| reply.open_backing(file)) {
-            Some(id) => reply.opened_passthrough(FileHandle(0), FopenFlags::empty(), &id),
+            Some(id) => {
+                if fs.changes_unseen(ino.0) {
+                    forget(&self.notifier, ino);
+                }
+                reply.opened_passthrough(FileHandle(0), FopenFlags::empty(), &id);
+            }
             None => reply.opened(FileHandle(0), FopenFlags::empty()),
         }
     }

@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! How [`super::calls`] passes on what came of a call: the answer, or the error.
 
-use std::time::Duration;
+use std::{sync::OnceLock, time::Duration};
 
-use fuser::{Errno, FileAttr, Generation, ReplyAttr, ReplyEmpty, ReplyEntry, ReplyXattr};
+use fuser::{
+    Errno, FileAttr, Generation, INodeNo, Notifier, ReplyAttr, ReplyEmpty, ReplyEntry, ReplyXattr,
+};
 
 /// An inode that was looked up or made; `valid` is how long that may be relied on.
 pub fn entry(valid: Duration, made: Result<FileAttr, Errno>, reply: ReplyEntry) {
@@ -18,6 +20,15 @@ pub fn attr(valid: Duration, attr: Result<FileAttr, Errno>, reply: ReplyAttr) {
     match attr {
         Ok(attr) => reply.attr(&valid, &attr),
         Err(errno) => reply.error(errno),
+    }
+}
+
+/// That what the kernel knows of an inode's attributes holds no more. It does not wait for
+/// who is answered meanwhile.
+pub fn forget(notifier: &OnceLock<Notifier>, ino: INodeNo) {
+    if let Some(notifier) = notifier.get() {
+        // One that it does not know any more it needs not forget.
+        let _ = notifier.inval_inode(ino, -1, 0);
     }
 }
 

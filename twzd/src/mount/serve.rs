@@ -11,7 +11,7 @@ use std::{
     },
     path::{Path, PathBuf},
     process::Command,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, OnceLock, PoisonError},
     time::{Duration, Instant},
 };
 
@@ -67,7 +67,8 @@ pub fn serve(pool: Box<dyn Backend>, options: &Options, ready: impl FnOnce()) ->
     // An image is nobody else's meanwhile.
     let valid = Duration::from_secs(if info.home == "image" { 60 } else { 1 });
     let fs = Arc::new(Mutex::new(Fs::new(pool, options.read_only)?));
-    let calls = Calls { fs: Arc::clone(&fs), cache, valid };
+    let notifier = Arc::new(OnceLock::new());
+    let calls = Calls { fs: Arc::clone(&fs), cache, valid, notifier: Arc::clone(&notifier) };
 
     // Before there are threads, so that none of them is who gets the signal.
     let stop = SigSet::from_iter([Signal::SIGTERM, Signal::SIGINT, Signal::SIGHUP]);
@@ -77,6 +78,7 @@ pub fn serve(pool: Box<dyn Backend>, options: &Options, ready: impl FnOnce()) ->
     let signals = signals.map_err(|error| cannot("wait for signals", error.into()))?;
 
     let session = attach(calls, options, &info.path, root)?;
+    let _ = notifier.set(session.notifier());
     let (here, there) = UnixStream::pair().map_err(|error| cannot("serve", error))?;
     let thread = std::thread::spawn(move || {
         let done = session.run();
