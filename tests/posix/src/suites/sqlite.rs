@@ -10,11 +10,19 @@ use std::collections::BTreeMap;
 use super::Job;
 use crate::case::{Case, Outcome, end_of, told};
 
+/// How many jobs they are: each is some minutes of them.
+const PARTS: u32 = 4;
+
 pub fn jobs() -> Vec<Job> {
-    vec![Job::new("veryquick", |room| {
-        let scripts = room.tool("sqlite/test/veryquick.test");
-        told(room.run_as_user(room.tool("sqlite/testfixture"), [scripts]), parse)
-    })]
+    let job = |part: u32| {
+        Job::new(format!("veryquick_{part}"), move |room| {
+            let part = format!("TCLTEST_PART={part}/{PARTS}");
+            let (program, scripts) = ("sqlite/testfixture", "sqlite/test/veryquick.test");
+            let words = [part.into(), room.tool(program), room.tool(scripts)];
+            told(room.run_as_user("env", words), parse)
+        })
+    };
+    (1..=PARTS).map(job).collect()
 }
 
 /// A line for each test, `NAME... Ok`; after one that is not, what it expected and what it
