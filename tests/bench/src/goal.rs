@@ -2,7 +2,7 @@
 //! What is to be reached: the first set (stretch) and the second set (shown by
 //! a trial) of goals, by case and peer.
 
-use crate::report::Record;
+use crate::{posix, report::Record};
 
 /// A limit on a record.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -50,7 +50,7 @@ pub fn of(record: &Record) -> &'static [Goal] {
         return of_security(&record.case, &record.peer, &record.unit);
     }
     if record.bench == "posix" {
-        return of_posix(&record.case);
+        return posix::goals(record);
     }
     if matches!(record.unit.as_str(), "instructions" | "lines") {
         return &[];
@@ -74,23 +74,6 @@ pub fn of(record: &Record) -> &'static [Goal] {
         ("space", "pool_open_1m", "self_1k") => &[Value(1e9)],
         ("space", _, "self_1k") => &[Ratio(1.5)],
         ("kvs", case, peer) => of_store(case, peer, &record.unit),
-        _ => &[],
-    }
-}
-
-/// Those of calls on files that are objects, to the kernel's own.
-fn of_posix(case: &str) -> &'static [Goal] {
-    match case {
-        "pread_1" | "read_1_lseek" => &[Ratio(0.20)],
-        "lseek" => &[Ratio(0.3)],
-        "pread_4k" | "pwrite_4k" => &[Ratio(0.35)],
-        "pread_64k" | "pread_1m" | "pwrite_64k" => &[Ratio(0.5)],
-        "append_4k" => &[Ratio(1.15)],
-        "open_close" | "open_read_close" => &[Ratio(1.25)],
-        "create_write_unlink" => &[Ratio(1.3)],
-        "fstat" | "stat" | "stat_enoent" => &[Ratio(1.2)],
-        "foreign" => &[SecondMore(40.0)],
-        "exec" => &[SecondMore(1e6)],
         _ => &[],
     }
 }

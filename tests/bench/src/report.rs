@@ -90,9 +90,23 @@ fn directory() -> PathBuf {
     }
 }
 
+/// A record with what it is held to, and whether that was reached.
+#[derive(Serialize)]
+struct Line<'a> {
+    #[serde(flatten)]
+    record: &'a Record,
+    goals: Vec<String>,
+}
+
 /// A bench's report, one record a line.
 pub fn json(records: &[Record]) -> Result<String, Failed> {
-    let lines: Result<Vec<String>, _> = records.iter().map(serde_json::to_string).collect();
+    let lines: Result<Vec<String>, _> = records
+        .iter()
+        .map(|record| {
+            let goals = goal::of(record).iter().map(|goal| goal.verdict(record)).collect();
+            serde_json::to_string(&Line { record, goals })
+        })
+        .collect();
     Ok(format!("[\n{}\n]\n", lines?.join(",\n")))
 }
 

@@ -1,93 +1,105 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! The bench `posix`: what calls on a file cost an ordinary program (`ops.c`) with the
-//! preload library, against the same program without it, in turns. Times are CPU time;
-//! the case `exec` is that of a program that does nothing, begun and ended.
+//! The bench `posix`: what ordinary programs pay on files that are objects, to the same
+//! program on the same kind of file system without us. With the preload library: calls on a
+//! file, what a process costs ([`calls`]), SQLite and dbench ([`programs`]); and on the FUSE
+//! mount ([`mount`]). What each is to reach is one table, [`bounds`]; a row of it that has no
+//! record is an error, unless its part was left out, which is said with the reason.
 
-use std::{
-    path::{Path, PathBuf},
-    process::Command,
-};
+mod bounds;
+mod calls;
+mod mount;
+mod place;
+mod programs;
 
-use crate::{error::Failed, machine, race::Race, report::Record};
+use std::collections::BTreeMap;
 
-/// Rounds, and what divides the number of calls.
-const FULL: (usize, u32) = (21, 1);
-const QUICK: (usize, u32) = (3, 50);
+use self::place::Place;
+use crate::{error::Failed, race::Race, report::Record};
+
+pub use self::bounds::goals;
+
+/// What was measured in a round: cases and their values.
+type Values = Vec<(String, f64)>;
+
+/// A contender: its name, and what does a round of it.
+type Turn<'a> = (&'static str, Box<dyn FnMut() -> Result<Values, Failed> + 'a>);
+
+/// How much is done: all of it, or so little that it measures nothing.
+#[derive(Clone, Copy)]
+struct Size {
+    quick: bool,
+}
+
+impl Size {
+    /// Rounds, of those that a full run has.
+    fn rounds(self, full: usize) -> usize {
+        if self.quick { 2 } else { full }
+    }
+
+    /// What divides how often a call is made.
+    fn divisor(self) -> u32 {
+        if self.quick { 50 } else { 1 }
+    }
+}
 
 /// Runs it.
 pub fn run(quick: bool) -> Result<Vec<Record>, Failed> {
-    let (rounds, divisor) = if quick { QUICK } else { FULL };
-    let scratch = machine::scratch()?;
-    let (library, program) = (library()?, program(scratch.path())?);
-    println!("posix: calls on a file ...");
-    let run = |with: bool| {
-        let mut command = Command::new(&program);
-        command.arg(scratch.path()).arg(divisor.to_string());
-        if with {
-            command.env("LD_PRELOAD", &library).env("TWZ_POSIX", scratch.path());
+    let size = Size { quick };
+    let tools = place::Tools::build()?;
+    let memory = Place::in_memory()?;
+    let mut records = calls::run(&tools, &memory, size)?;
+    records.extend(calls::once(&tools, &memory, size)?);
+    records.extend(programs::run(&tools, &memory, size)?);
+    match Place::on_disk() {
+        Ok(disk) => {
+            println!("posix: {} is the page cache of {}", disk.kind, disk.path().display());
+            records.extend(calls::run(&tools, &disk, size)?);
+            records.extend(programs::run(&tools, &disk, size)?);
         }
-        times(&mut command)
-    };
-    let mut all: Vec<(String, Vec<f64>, Vec<f64>)> = Vec::new();
+        Err(why) => left_out("ext4", &why),
+    }
+    match place::mountable() {
+        Ok(()) => records.extend(mount::run(&tools, &memory, size)?),
+        Err(why) => left_out("mount", &why),
+    }
+    Ok(records)
+}
+
+/// Says that a part is not in the report: one of a file system, of a subject, or a case.
+fn left_out(what: &str, why: &str) {
+    println!("posix: {what} left out: {why}");
+}
+
+/// Has contenders take turns, each round begun by another one; the last is the peer.
+fn turns(
+    size: Size,
+    full: usize,
+    unit: &str,
+    contenders: &mut [Turn<'_>],
+) -> Result<Vec<Record>, Failed> {
+    let rounds = size.rounds(full);
+    let mut order: Vec<String> = Vec::new();
+    let mut all: BTreeMap<(usize, String), Vec<f64>> = BTreeMap::new();
     for round in 0..rounds {
-        // Each begins every other round.
-        let first = run(round % 2 == 0)?;
-        let second = run(round % 2 != 0)?;
-        let (ours, theirs) = if round % 2 == 0 { (first, second) } else { (second, first) };
-        for (at, ((case, our), (_, their))) in ours.into_iter().zip(theirs).enumerate() {
-            if round == 0 {
-                all.push((case, Vec::new(), Vec::new()));
+        for turn in 0..contenders.len() {
+            let who = (round + turn) % contenders.len();
+            for (case, value) in contenders[who].1()? {
+                if !order.contains(&case) {
+                    order.push(case.clone());
+                }
+                all.entry((who, case)).or_default().push(value);
             }
-            let (_, ours, theirs) = all.get_mut(at).ok_or_else(|| Failed::new("a case is new"))?;
-            ours.push(our);
-            theirs.push(their);
         }
     }
-    let record = |(case, ours, theirs): &(String, Vec<f64>, Vec<f64>)| {
-        let race = Race { bench: "posix", case, rounds, operations: 0, warm: 0 };
-        Record::from_rounds(&race, "twz", "kernel", ours, theirs)
-    };
-    Ok(all.iter().map(record).collect())
-}
-
-/// What the program says.
-fn times(command: &mut Command) -> Result<Vec<(String, f64)>, Failed> {
-    let output = command.output()?;
-    if !output.status.success() {
-        return Err(Failed::new(String::from_utf8_lossy(&output.stderr)));
+    let (peer, mut records) = (contenders.len() - 1, Vec::new());
+    for (who, (subject, _)) in contenders[..peer].iter().enumerate() {
+        for case in &order {
+            let of = |who| all.get(&(who, case.clone()));
+            let (Some(ours), Some(theirs)) = (of(who), of(peer)) else { continue };
+            let race = Race { bench: "posix", case, rounds, operations: 0, warm: 0 };
+            let record = Record::from_rounds(&race, subject, contenders[peer].0, ours, theirs);
+            records.push(Record { unit: unit.into(), ..record });
+        }
     }
-    let said = String::from_utf8_lossy(&output.stdout);
-    said.lines()
-        .map(|line| {
-            let (case, time) = line.split_once(' ').ok_or_else(|| Failed::new(line))?;
-            Ok((case.to_owned(), time.parse()?))
-        })
-        .collect()
-}
-
-/// The library as it is now, in release.
-fn library() -> Result<PathBuf, Failed> {
-    let own = std::env::current_exe()?;
-    let profile = own.ancestors().find(|dir| dir.join("deps").is_dir());
-    let profile = profile.ok_or_else(|| Failed::new("not where cargo builds"))?;
-    let target = profile.parent().ok_or_else(|| Failed::new("not where cargo builds"))?;
-    let mut build = Command::new(env!("CARGO"));
-    build.args(["build", "--quiet", "--release", "-p", "twz-posix", "--target-dir"]).arg(target);
-    build.current_dir(env!("CARGO_MANIFEST_DIR"));
-    match build.status()?.success() {
-        true => Ok(target.join("release/libtwz_posix.so")),
-        false => Err(Failed::new("the preload library does not build")),
-    }
-}
-
-/// The program, compiled.
-fn program(to: &Path) -> Result<PathBuf, Failed> {
-    let program = to.join("ops");
-    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/posix/ops.c");
-    let mut cc = Command::new("cc");
-    cc.args(["-O2", "-Wall", "-Wextra", "-Werror", "-o"]).arg(&program).arg(source);
-    match cc.status()?.success() {
-        true => Ok(program),
-        false => Err(Failed::new("ops.c does not compile")),
-    }
+    Ok(records)
 }
