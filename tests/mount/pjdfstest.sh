@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: MIT OR Apache-2.0
 # pjdfstest, from crates.io, on a mount of each kind of pool there is without the kernel
-# module: pjdfstest.sh [directory|image]...   Needs root. MOUNT.md explains what fails.
+# module: pjdfstest.sh [directory|image]...   Needs root. MOUNT.md has the counts.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 
