@@ -217,6 +217,11 @@ fn links_that_lead_nowhere_hide_no_other_name() {
         Ok(())
     });
     assert_eq!((ours(listed), seen), (0, vec!["full".to_owned()]));
+    // Nor is anything wrong with the pool.
+    let pool = twins.top.path().join("pool");
+    let options = twz::check::Options::default();
+    let checked = twz::check::check(&pool, &options, &mut |_| {}, &mut |_| {}).unwrap();
+    assert_eq!((checked.errors, checked.warnings), (0, 0));
 }
 
 #[test]

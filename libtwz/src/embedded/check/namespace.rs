@@ -77,7 +77,7 @@ impl Walk<'_> {
                 "the symbolic link leads out of the pool, and twz does not follow it",
                 "bind the name to an object instead",
             ),
-            Err(Errno::ENOENT | Errno::ENOTDIR) => {
+            Err(Errno::ENOENT | Errno::ENOTDIR | Errno::ENAMETOOLONG) => {
                 ("the symbolic link leads to nothing", "remove it, or make what it leads to")
             }
             Err(errno) => return self.unreadable(path, &errno.into()),
