@@ -32,6 +32,7 @@ for what in "$@"; do
             need librocksdb-dev /usr/include/rocksdb/c.h
             need libsqlite3-dev /usr/include/sqlite3.h
             need valgrind valgrind
+            need dbench dbench
             ;;
         redis)
             need redis-tools redis-cli
