@@ -24,9 +24,8 @@ const HARMLESS: &[u32] = &[
 
 /// Whether there is an instruction in it that could go behind this library's back.
 pub fn is_dangerous(code: &[u8]) -> bool {
-    code.windows(2).enumerate().any(|(at, pair)| {
-        pair == [0x0f, 0x05] && dangerous(&code[at.saturating_sub(BEFORE)..at], &code[at + 2..])
-    })
+    memchr::memmem::find_iter(code, &[0x0f, 0x05])
+        .any(|at| dangerous(&code[at.saturating_sub(BEFORE)..at], &code[at + 2..]))
 }
 
 /// Whether these two bytes are a distance within another instruction: no code goes on with
