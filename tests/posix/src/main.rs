@@ -6,13 +6,15 @@
 //! layer under test (`layer`), which serves it (`trial`). After each job twz has to see the
 //! same names, sizes and bytes as the programs, and find nothing wrong (`agree`, and
 //! `shown` where the programs' names are gone by then).
-//! What is told, and when a case counts as failed, is in `report`; how much of it was a
-//! copy, where programs are run with the preload library, in `copied`.
+//! What is told, and when a case counts as failed, is in `report`, what is known to fail in
+//! `known`; how much of it was a copy, where programs are run with the preload library, in
+//! `copied`.
 //! `scripts/posix.sh` has what the suites need installed, and calls this.
 
 mod agree;
 mod case;
 mod copied;
+mod known;
 mod layer;
 mod report;
 mod room;

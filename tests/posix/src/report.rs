@@ -4,7 +4,8 @@
 //!
 //! A case that the ordinary directory passes has to pass here: one that is skipped or
 //! missing has failed. One that fails on an ordinary directory, too, says nothing
-//! about this one, and is named as skipped.
+//! about this one, and is named as skipped. One that is [`known`] to fail here counts as
+//! failed, and only says so.
 
 use std::{
     collections::{BTreeMap, HashMap},
@@ -16,6 +17,7 @@ use serde::Serialize;
 use crate::{
     case::{Case, Outcome, end_of},
     copied::Copied,
+    known,
     layer::Kind,
     trial::Trial,
 };
@@ -49,6 +51,8 @@ struct Row {
     #[serde(flatten)]
     counts: Counts,
     native: Counts,
+    /// How many of those that failed are known to.
+    known: u64,
     /// That the jobs took, and in an ordinary directory.
     seconds: f64,
     native_seconds: f64,
@@ -73,6 +77,9 @@ impl Row {
 struct Failure {
     case: String,
     why: String,
+    /// Why it is known to fail.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    known: Option<&'static str>,
 }
 
 /// The report of a run.
@@ -99,9 +106,18 @@ impl Report {
             true => format!("{}.{suite}", kind.name()),
             false => format!("{}.{suite}.{job}", kind.name()),
         };
-        for case in judge(&native.cases, trial.cases) {
+        for mut case in judge(&native.cases, trial.cases) {
+            let name = format!("{prefix}.{}", case.name);
+            let known =
+                known::why(kind, name.trim_start_matches(kind.name()).trim_start_matches('.'));
+            if known.is_some() && case.outcome == Outcome::Pass {
+                case.outcome = Outcome::Fail("it is known to fail, and passes".into());
+            } else if let Some(why) = known {
+                self.known(kind, suite, &name, &case, why);
+                continue;
+            }
             self.row(kind, suite).counts.add(&case);
-            self.line(kind, suite, &format!("{prefix}.{}", case.name), &case.outcome);
+            self.line(kind, suite, &name, &case.outcome);
         }
         if let Some(agreement) = trial.agreement {
             let case = Case::of("twz", agreement.map(|()| String::new()));
@@ -128,6 +144,7 @@ impl Report {
                 layer,
                 counts: Counts::default(),
                 native: Counts::default(),
+                known: 0,
                 seconds: 0.0,
                 native_seconds: 0.0,
                 agree: Counts::default(),
@@ -139,19 +156,39 @@ impl Report {
         &mut self.rows[at]
     }
 
-    fn line(&mut self, kind: Kind, suite: &str, name: &str, outcome: &Outcome) {
+    /// Takes a case that did not pass, and is known not to.
+    fn known(&mut self, kind: Kind, suite: &str, name: &str, case: &Case, known: &'static str) {
+        println!("not ok {} {name} # XFAIL {known}", self.number());
+        let said = match &case.outcome {
+            Outcome::Fail(said) => end_of(said, 40),
+            _ => String::new(),
+        };
+        let row = self.row(kind, suite);
+        row.counts.add(case);
+        if matches!(case.outcome, Outcome::Fail(_)) {
+            row.known += case.tests;
+            row.failures.push(Failure { case: name.into(), why: said, known: Some(known) });
+        }
+    }
+
+    /// The number of the next line.
+    fn number(&mut self) -> u64 {
         if self.lines == 0 {
             println!("KTAP version 1");
         }
         self.lines += 1;
-        let n = self.lines;
+        self.lines
+    }
+
+    fn line(&mut self, kind: Kind, suite: &str, name: &str, outcome: &Outcome) {
+        let n = self.number();
         match outcome {
             Outcome::Pass => println!("ok {n} {name}"),
             Outcome::Skip(why) => println!("ok {n} {name} # SKIP {}", why.replace('\n', "; ")),
             Outcome::Fail(why) => {
                 println!("not ok {n} {name}");
                 end_of(why, 40).lines().for_each(|line| println!("# {line}"));
-                let failure = Failure { case: name.into(), why: end_of(why, 40) };
+                let failure = Failure { case: name.into(), why: end_of(why, 40), known: None };
                 self.row(kind, suite).failures.push(failure);
             }
         }
@@ -160,8 +197,9 @@ impl Report {
     /// Says it all again, shortly. Whether nothing failed, and something ran.
     pub fn finish(self, json: Option<&Path>) -> Result<bool, String> {
         println!("1..{}", self.lines);
-        self.rows.iter().flat_map(|row| &row.failures).for_each(|failure| {
-            println!("# failed: {}", failure.case);
+        self.rows.iter().flat_map(|row| &row.failures).for_each(|failure| match failure.known {
+            Some(why) => println!("# known to fail: {} ({why})", failure.case),
+            None => println!("# failed: {}", failure.case),
         });
         println!(
             "# {:<10} {:<7} {:>14} {:>14} {:>8} {:>8} {:>8} {:>6}",
@@ -185,7 +223,7 @@ impl Report {
                 serde_json::to_string_pretty(&self.rows).map_err(|error| error.to_string())?;
             std::fs::write(path, text).map_err(|error| format!("{}: {error}", path.display()))?;
         }
-        let clean = |row: &Row| row.counts.fail + row.agree.fail == 0;
+        let clean = |row: &Row| row.counts.fail == row.known && row.agree.fail == 0;
         let ran = self.rows.iter().any(|row| row.counts.pass > 0);
         Ok(self.rows.iter().all(clean) && ran && self.is_what_it_says())
     }
