@@ -43,8 +43,12 @@ pub struct Child {
 
 /// Runs a closure in a child; what it returns is the exit code, 101 if it panics.
 pub fn fork(run: impl FnOnce() -> i32) -> Child {
+    // What another thread is printing right now would be printed for ever in the child, which
+    // prints as well. (In the unit tests that thread is their harness.)
+    let printing = (std::io::stdout().lock(), std::io::stderr().lock());
     // SAFETY: a test's process forks while it has no other thread, or execs soon.
     let pid = unsafe { libc::fork() };
+    drop(printing);
     assert!(pid >= 0, "fork: {:?}", Errno::last());
     if pid == 0 {
         exit(catch_unwind(AssertUnwindSafe(run)).unwrap_or(101));
