@@ -17,6 +17,7 @@ use std::{
 
 use nix::{
     fcntl::{FallocateFlags, RenameFlags, copy_file_range, fallocate, renameat2},
+    sys::{stat::futimens, time::TimeSpec},
     unistd::{Whence, lseek},
 };
 
@@ -161,6 +162,21 @@ fn times_move_with_what_is_done() {
         std::thread::sleep(std::time::Duration::from_millis(20));
         fs::write(dir.join("name"), "").expect("written");
         assert!(fs::metadata(&dir).expect("stat").modified().expect("a time") > made);
+    });
+}
+
+/// Some times are stamped by the kernel, others by who serves the mount.
+#[test]
+fn times_never_go_back() {
+    everywhere("calls::times_never_go_back", |place| {
+        for n in 0..50 {
+            let path = place.at(&format!("file{n}"));
+            let file = File::create(&path).expect("made");
+            let made = file.metadata().expect("stat").modified().expect("a time");
+            futimens(&file, &TimeSpec::UTIME_NOW, &TimeSpec::UTIME_NOW).expect("touched");
+            let touched = fs::metadata(&path).expect("stat").modified().expect("a time");
+            assert!(touched >= made, "{touched:?} and {made:?} on {:?}", place.home);
+        }
     });
 }
 

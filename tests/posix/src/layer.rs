@@ -8,7 +8,7 @@ use std::{
     os::unix::fs::PermissionsExt as _,
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use clap::ValueEnum;
@@ -159,12 +159,20 @@ impl Mount {
 
 impl Drop for Mount {
     fn drop(&mut self) {
-        let tries = [(self.twz.as_path(), "umount"), (Path::new("umount"), "-l")];
-        let _ = tries.iter().any(|(program, option)| {
+        let tried = |program: &Path, option: &str| {
             let mut command = Command::new(program);
             let status = command.arg(option).arg(&self.at).stdout(Stdio::null()).status();
             status.is_ok_and(|status| status.success())
-        });
+        };
+        // What programs left running may be in it for a while.
+        let left = Instant::now() + Duration::from_secs(30);
+        while !tried(&self.twz, "umount") {
+            if Instant::now() > left {
+                tried(Path::new("umount"), "-l");
+                break;
+            }
+            std::thread::sleep(Duration::from_millis(500));
+        }
         if self.is_mounted() {
             let _ = self.daemon.kill();
         }

@@ -5,6 +5,7 @@
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use fuser::{FileAttr, FileType, INodeNo};
+use nix::time::ClockId;
 use twz::{ObjectId, Rights};
 
 /// Bytes of a record.
@@ -136,9 +137,13 @@ impl Attr {
     }
 }
 
-/// Now, as a time of a file.
+/// Now, as a time of a file: by the clock that the kernel stamps with where it does so
+/// itself, for one that is exact is ahead of it, and what came later would look older.
 pub fn now() -> i64 {
-    nanoseconds(SystemTime::now())
+    match ClockId::CLOCK_REALTIME_COARSE.now() {
+        Ok(now) => Duration::from(now).as_nanos().try_into().unwrap_or(i64::MAX),
+        Err(_) => nanoseconds(SystemTime::now()),
+    }
 }
 
 /// A time of a file; what is beyond 1677 or 2262 is the last that can be said.

@@ -21,7 +21,7 @@ use fuser::{
 
 use super::{
     Cache, Fs, SERVER,
-    attr::{nanoseconds, now},
+    attr::nanoseconds,
     open::Change,
     reply::{attr, empty, entry, forget, sized},
     tree::New,
@@ -62,13 +62,6 @@ impl Calls {
             return None;
         }
         fs.backing(ino, open)
-    }
-}
-
-fn time(time: TimeOrNow) -> i64 {
-    match time {
-        TimeOrNow::SpecificTime(time) => nanoseconds(time),
-        TimeOrNow::Now => now(),
     }
 }
 
@@ -136,8 +129,8 @@ impl Filesystem for Calls {
             uid,
             gid,
             size,
-            atime: atime.map(time),
-            mtime: mtime.map(time),
+            atime,
+            mtime,
             ctime: ctime.map(nanoseconds),
             by: (request.uid(), request.gid()),
         };

@@ -5,12 +5,12 @@
 
 use std::{fs::File, sync::Arc};
 
-use fuser::{BackingId, Errno, FileAttr, FileType};
+use fuser::{BackingId, Errno, FileAttr, FileType, TimeOrNow};
 use twz::{Binding, Error, Joined, NewObject, ObjectId, Rights, flags, joined};
 
 use super::{
     Fs, PROCESSES,
-    attr::{kind, now},
+    attr::{kind, nanoseconds, now},
     content::Content,
     errno,
     nodes::{Object, ROOT},
@@ -29,8 +29,8 @@ pub struct Change {
     pub uid: Option<u32>,
     pub gid: Option<u32>,
     pub size: Option<u64>,
-    pub atime: Option<i64>,
-    pub mtime: Option<i64>,
+    pub atime: Option<TimeOrNow>,
+    pub mtime: Option<TimeOrNow>,
     pub ctime: Option<i64>,
     /// Who asks: user and group.
     pub by: (u32, u32),
@@ -268,8 +268,12 @@ impl Fs {
             }
             attr.uid = change.uid.unwrap_or(attr.uid);
             attr.gid = change.gid.unwrap_or(attr.gid);
-            attr.atime = change.atime.unwrap_or(attr.atime);
-            attr.mtime = change.mtime.unwrap_or(if resized { now } else { attr.mtime });
+            let at = |time: TimeOrNow| match time {
+                TimeOrNow::SpecificTime(time) => nanoseconds(time),
+                TimeOrNow::Now => now,
+            };
+            attr.atime = change.atime.map_or(attr.atime, at);
+            attr.mtime = change.mtime.map_or(if resized { now } else { attr.mtime }, at);
             attr.ctime = change.ctime.unwrap_or(now);
         });
         if let Some(id) = id {
@@ -282,7 +286,7 @@ impl Fs {
         self.attributes(ino)
     }
 
-    /// A real file keeps its times itself.
+    /// A real file keeps its times itself, and says what is now.
     fn set_native_times(&self, ino: u64, id: ObjectId, change: &Change) {
         if !self.native || change.atime.or(change.mtime).is_none() {
             return;
@@ -292,8 +296,12 @@ impl Fs {
             self.pool.open_data(id, Rights::READ).ok().map(|fd| Arc::new(File::from(fd)))
         });
         use nix::sys::{stat::futimens, time::TimeSpec};
-        let time = |time: Option<i64>| match time {
-            Some(ns) => TimeSpec::new(ns.div_euclid(1_000_000_000), ns.rem_euclid(1_000_000_000)),
+        let time = |time: Option<TimeOrNow>| match time {
+            Some(TimeOrNow::SpecificTime(time)) => {
+                let ns = nanoseconds(time);
+                TimeSpec::new(ns.div_euclid(1_000_000_000), ns.rem_euclid(1_000_000_000))
+            }
+            Some(TimeOrNow::Now) => TimeSpec::UTIME_NOW,
             None => TimeSpec::UTIME_OMIT,
         };
         if let Some(file) = file {
