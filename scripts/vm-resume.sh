@@ -41,7 +41,10 @@ boot() {
         exit 1
     fi
     # Half a line was not heard.
-    sed -n '$!p; ${/\r$/p}' "$work/serial" | tr -d '\r' | grep -aE '^[0-9]+( again)?$' >"$work/heard" || true
+    sed -n '$!p; ${/\r$/p}' "$work/serial" | tr -d '\r' >"$work/lines"
+    grep -aE '^[0-9]+( again)?$' "$work/lines" >"$work/heard" || true
+    # What was said between two numbers, in case that one of them turns out to be missing.
+    grep -anvE '^[0-9]+( again)?$' "$work/lines" | tail -n 8 | cat -v | sed 's/^/beside them: /' >>"$work/beside" || true
     { echo "boot" && cat "$work/said" "$work/heard"; } >>"$work/all"
 }
 
@@ -84,5 +87,5 @@ awk -v cuts="$cuts" '
         printf "%d cuts, %d numbers told, the last %d; in doubt at a cut: %d heard twice, %d only then\n",
             cuts, told, last, doubled, saved
         exit bad > 0
-    }' "$work/all"
+    }' "$work/all" || { cat "$work/beside" && exit 1; }
 echo "none lost, none repeated unmarked"

@@ -152,13 +152,18 @@ fn a_write_of_somebody_else_takes_privileges_away() {
     }
     everywhere(test, |place| {
         let path = place.at("file");
+        let other = |script: &str| {
+            let mut other = Command::new("sh");
+            other.args(["-c", script]).current_dir(place.dir()).uid(1).gid(1).status()
+        };
+        if other(":").is_err() {
+            return twz_tests::skip(test, "another user does not get at a temporary directory");
+        }
         for way in ["echo more >> file", "truncate -s 1 file", "fallocate -l 4096 file"] {
             for (before, after) in [(0o6777, 0o777), (0o2666, 0o666), (0o777, 0o777)] {
                 fs::write(&path, "x").expect("written");
                 fs::set_permissions(&path, Permissions::from_mode(before)).expect("chmod");
-                let mut other = Command::new("sh");
-                other.args(["-c", way]).current_dir(place.dir()).uid(1).gid(1);
-                assert!(other.status().expect("sh runs").success(), "{way}");
+                assert!(other(way).expect("sh runs").success(), "{way}");
                 let mode = fs::metadata(&path).expect("stat").mode() & 0o7777;
                 assert_eq!(mode, after, "{way}: {before:o} on {:?}", place.home);
             }
