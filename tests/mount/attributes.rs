@@ -10,10 +10,7 @@ use std::{
     process::Command,
 };
 
-use crate::{
-    dirs::everywhere,
-    place::{Home, errno, has},
-};
+use crate::place::{Home, errno, everywhere, has};
 
 /// What is set, listed, replaced, refused and removed; `errno` is what a call fails with.
 const CALLS: &str = r#"
@@ -156,9 +153,6 @@ fn a_write_of_somebody_else_takes_privileges_away() {
             let mut other = Command::new("sh");
             other.args(["-c", script]).current_dir(place.dir()).uid(1).gid(1).status()
         };
-        if other(":").is_err() {
-            return twz_tests::skip(test, "another user does not get at a temporary directory");
-        }
         for way in ["echo more >> file", "truncate -s 1 file", "fallocate -l 4096 file"] {
             for (before, after) in [(0o6777, 0o777), (0o2666, 0o666), (0o777, 0o777)] {
                 fs::write(&path, "x").expect("written");

@@ -21,20 +21,7 @@ use nix::{
     unistd::{Whence, lseek},
 };
 
-use crate::place::{Home, Place, errno, has, homes, image, mountable};
-
-/// Runs a test on each kind of pool, which is whole afterwards.
-fn everywhere(test: &str, act: impl Fn(&Place)) {
-    if !mountable(test) {
-        return;
-    }
-    for &home in homes() {
-        let place = Place::mounted(home);
-        act(&place);
-        place.unmount();
-        place.check();
-    }
-}
+use crate::place::{Home, errno, everywhere, has, image};
 
 fn open(path: &Path) -> File {
     let mut options = OpenOptions::new();

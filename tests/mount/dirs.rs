@@ -15,20 +15,7 @@ use nix::{
     unistd::{UnlinkatFlags, unlinkat},
 };
 
-use crate::place::{Home, Place, homes, mountable};
-
-/// Runs a test on each kind of pool, which is whole afterwards.
-pub fn everywhere(test: &str, act: impl Fn(&Place)) {
-    if !mountable(test) {
-        return;
-    }
-    for &home in homes() {
-        let place = Place::mounted(home);
-        act(&place);
-        place.unmount();
-        place.check();
-    }
-}
+use crate::place::{Home, Place, everywhere};
 
 #[test]
 fn a_directory_counts_those_in_it() {

@@ -6,7 +6,7 @@ use std::{
     os::unix::fs::{MetadataExt as _, PermissionsExt as _, chown},
 };
 
-use crate::dirs::everywhere;
+use crate::place::everywhere;
 
 #[test]
 fn a_new_owner_takes_privileges_away() {

@@ -4,6 +4,7 @@
 use std::{
     fs::File,
     io,
+    os::unix::fs::PermissionsExt as _,
     path::{Path, PathBuf},
     process::{Command, Output, Stdio},
     time::{Duration, Instant},
@@ -66,6 +67,19 @@ pub fn image(test: &str) -> Option<Place> {
     (mountable(test) && homes().contains(&Home::Image)).then(|| Place::mounted(Home::Image))
 }
 
+/// Runs a test on each kind of pool, which is whole afterwards.
+pub fn everywhere(test: &str, act: impl Fn(&Place)) {
+    if !mountable(test) {
+        return;
+    }
+    for &home in homes() {
+        let place = Place::mounted(home);
+        act(&place);
+        place.unmount();
+        place.check();
+    }
+}
+
 /// Tells a process, and waits until it has ended, with all of its threads.
 #[track_caller]
 pub fn end(process: Pid, signal: Signal) {
@@ -111,6 +125,9 @@ impl Place {
     pub fn new(home: Home) -> Self {
         let parent = if Path::new("/dev/shm").exists() { "/dev/shm" } else { "/tmp" };
         let dir = tempfile::tempdir_in(parent).expect("a temporary directory");
+        // Some tests act as another user.
+        let open = std::fs::Permissions::from_mode(0o755);
+        std::fs::set_permissions(dir.path(), open).expect("chmod");
         let pool = match home {
             Home::Kernel => twz::kernel::device(),
             _ => dir.path().join("pool"),
