@@ -20,6 +20,7 @@
 
 pub mod cases;
 pub mod mutants;
+mod operations;
 mod shown;
 
 use std::{
@@ -30,7 +31,8 @@ use std::{
     sync::atomic::{AtomicU64, Ordering},
 };
 
-use cases::{Case, Pair};
+use cases::Case;
+use operations::Pair;
 use shown::view;
 use twz::{EmbeddedPool, InitOptions, ObjectId, Space};
 use zerocopy::IntoBytes as _;
@@ -85,7 +87,7 @@ impl Pool {
         let space = Space::open(&self.path)?;
         let alone = space.open_object(self.ids[first])?;
         let before = shown::fields(alone.root());
-        let other = space.open_object::<cases::Root>(self.ids[1 - first])?;
+        let other = space.open_object::<operations::Root>(self.ids[1 - first])?;
         other.root().x.get();
         let same = shown::fields(alone.root()) == before;
         let (a, b) = if first == 0 { (alone, other) } else { (other, alone) };
@@ -167,8 +169,8 @@ impl Recorded {
         next_boot();
         let space = Space::open(&path).map_err(say)?;
         let (a, b) = space
-            .create(cases::root(1))
-            .and_then(|a| Ok((a, space.create(cases::root(2))?)))
+            .create(operations::root(1))
+            .and_then(|a| Ok((a, space.create(operations::root(2))?)))
             .map_err(say)?;
         let ids = [a.id(), b.id()];
         let mut pair = Pair { space, a, b, other: None };
@@ -176,7 +178,7 @@ impl Recorded {
             pair.other = Some(Box::new(open(&path, ids).map_err(say)?));
         }
         // So that the log is there, and everything is mapped.
-        cases::set_both(&pair).map_err(say)?;
+        operations::set_both(&pair).map_err(say)?;
         let mut others = vec![files_now(&path)];
         (case.setup)(&pair).map_err(say)?;
         let mut states = vec![view(&pair)?];
@@ -232,7 +234,7 @@ impl Recorded {
             // Whoever locks an object sees to what was cut there.
             lock_both()?;
             step::done();
-            cases::set_both(&pair)?;
+            operations::set_both(&pair)?;
             step::done();
             Ok::<(), twz::Error>(())
         })?;
@@ -293,7 +295,7 @@ impl Recorded {
         let pair = self.pool.open().map_err(say)?;
         view(&pair)?;
         let before = files_now(&self.pool.path);
-        cases::set_both(&pair).map_err(say)?;
+        operations::set_both(&pair).map_err(say)?;
         let after = view(&pair)?;
         drop(pair);
         let names = self.pool.ids.map(|id| format!("{:032x}", id.as_u128()));

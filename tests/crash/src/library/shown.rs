@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! What the objects of a run show ([`view`]), to somebody who comes later. The
-//! operations on them are those of `cases`.
+//! operations on them are `operations`.
 
 use twz::{Field, collections::PtrMap};
 
-use super::cases::{Leaf, Pair, Root};
+use super::operations::{Leaf, Pair, Root};
 
 /// Bits of an address that say where in an object it lies.
 const SLOT_BITS: u32 = 30;
