@@ -12,6 +12,8 @@ shift 3
 
 root=$(mktemp -d)
 trap 'rm -rf "$root"' EXIT
+# It becomes the machine's /, where other users are to go, too.
+chmod 755 "$root"
 mkdir -p "$root"/{bin,sbin,dev,etc,lib/modules,lib64,proc,run,sys,tmp,usr/bin,usr/sbin,usr/lib}
 
 install -m755 "$tools"/{usr/,}bin/busybox -t "$root/bin" 2>/dev/null || [[ -x $root/bin/busybox ]]
