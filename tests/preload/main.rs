@@ -11,6 +11,7 @@ mod streams;
 use std::{
     fs,
     io::Read as _,
+    os::unix::fs::MetadataExt as _,
     process::{Command, Stdio},
     time::Duration,
 };
@@ -68,6 +69,17 @@ fn what_was_written_is_newer() {
     for world in World::each() {
         let counters = world.part("mtime", "");
         assert!(counters.writes() > 400, "{counters:?}");
+    }
+}
+
+#[test]
+fn what_is_on_a_disk_is_written_by_the_kernel() {
+    for world in World::each() {
+        let counters = world.part("synced", "");
+        // A major number of 0 is that of no disk.
+        let on_disk = world.names().metadata().expect("stat").dev() >> 8 & 0xfff != 0;
+        assert!(counters.reads() > 150, "{counters:?}");
+        assert_eq!(counters.writes() < 100, on_disk, "{:?}: {counters:?}", world.names());
     }
 }
 

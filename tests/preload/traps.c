@@ -145,6 +145,19 @@ static void mtime(void)
     }
 }
 
+/* What was written is made durable before the next write. */
+static void synced(void)
+{
+    int fd = warmed("synced");
+    for (int i = 0; i < 200; i++) {
+        fill(i % 100);
+        CHECK(pwrite(fd, page, PAGE, PAGE) == PAGE);
+        CHECK((i % 2 ? fsync(fd) : fdatasync(fd)) == 0);
+        CHECK(pread(fd, got, PAGE, PAGE) == PAGE && memcmp(got, page, PAGE) == 0);
+    }
+    CHECK(fsync(-1) == -1 && errno == EBADF);
+}
+
 static volatile int caught;
 
 static void on_segv(int number, siginfo_t *info, void *context)
@@ -562,7 +575,7 @@ int main(int argc, char **argv)
 {
     static const struct part parts[] = {
         {"make", makes}, {"truncated", truncated}, {"cut_at_once", cut_at_once},
-        {"truncating", truncating}, {"hole", hole}, {"mtime", mtime}, {"efault", efault},
+        {"truncating", truncating}, {"hole", hole}, {"mtime", mtime}, {"synced", synced}, {"efault", efault},
         {"vforked", vforked}, {"written", written}, {"forks", forks},
         {"closes_all", closes_all}, {"reused", reused}, {"offset", offset},
         {"child_moves", child_moves}, {"threads", threads}, {"model", model}, {"mixed", mixed},

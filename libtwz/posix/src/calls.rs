@@ -213,6 +213,16 @@ fn copied(
     true
 }
 
+/// `fsync` and `fdatasync`.
+#[inline(always)]
+pub fn sync(fd: i32, libc: impl FnOnce() -> i32) -> i32 {
+    let answer = libc();
+    if let Some(inode) = table::slot(fd).and_then(|slot| inode::of(slot.word())) {
+        inode.synced();
+    }
+    answer
+}
+
 /// Has the kernel do it; if that is a write, the file is stamped in this tick.
 fn stamped(way: Way, inode: Option<&Inode>, ask: impl FnOnce() -> isize) -> isize {
     let (Way::Write, Some(inode)) = (way, inode) else { return ask() };

@@ -139,6 +139,8 @@ names! {
     }
     __lseek(fd: c_int, by: off64_t, whence: c_int) -> off64_t { lseek(fd, by, whence) }
     llseek(fd: c_int, by: off64_t, whence: c_int) -> off64_t { lseek(fd, by, whence) }
+    fsync(fd: c_int) -> c_int { calls::sync(fd, || real::fsync(fd)) }
+    fdatasync(fd: c_int) -> c_int { calls::sync(fd, || real::fdatasync(fd)) }
 }
 
 /// `close`, by a name of our own: libc's is in [`super::before`].

@@ -82,6 +82,8 @@ real! {
     pread(fd: c_int, buffer: *mut c_void, length: size_t, offset: off64_t) -> ssize_t;
     pwrite(fd: c_int, buffer: *const c_void, length: size_t, offset: off64_t) -> ssize_t;
     lseek(fd: c_int, by: off64_t, whence: c_int) -> off64_t;
+    fsync(fd: c_int) -> c_int;
+    fdatasync(fd: c_int) -> c_int;
     preadv(fd: c_int, pieces: *const iovec, count: c_int, offset: off64_t) -> ssize_t;
     pwritev(fd: c_int, pieces: *const iovec, count: c_int, offset: off64_t) -> ssize_t;
     readv(fd: c_int, pieces: *const iovec, count: c_int) -> ssize_t;
