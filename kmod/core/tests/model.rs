@@ -135,6 +135,9 @@ fn resync<M: Media>(store: &Store<M>, model: &mut Model, n: u64) {
     for piece in 0..data.size.div_ceil(PIECE) {
         if store.translate(r, piece + 1) != Ok(twz_core::Translation::Hole) {
             store.read(r, DATA_START + piece * PIECE, &mut page).unwrap();
+            // What a page has behind the end is nobody's: it is zeros once the object grows.
+            let len = (data.size - piece * PIECE).min(PIECE) as usize;
+            page[len..].fill(0);
             data.bytes.insert(piece, page.clone());
         }
     }
