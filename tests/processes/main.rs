@@ -255,7 +255,10 @@ fn unprivileged(pool: &TempPool, args: &[&str]) -> Command {
     }
     // Where the build put it, another user may not get.
     let copy = pool.path().parent().unwrap().join("worker");
-    fs::copy(env!("CARGO_BIN_EXE_worker"), &copy).unwrap();
+    // By another process: what this one writes, a child of another test may have open, too, and
+    // then it cannot be run.
+    let mut cp = Command::new("cp");
+    assert!(cp.arg(env!("CARGO_BIN_EXE_worker")).arg(&copy).status().unwrap().success());
     let mut command = Command::new(copy);
     command.args(args).uid(65534).gid(65534);
     command
