@@ -7,7 +7,8 @@
 # COMMAND is a line for its shell; if its first word is a file here, that file
 # is brought along. What it prints comes out here; the kernel's log goes to a
 # file, and a complaint in it is a failure (exit 99), as is a hang (exit 124).
-# Exits 77 if there is no machine to be had.
+# Exits 77 if there is no machine to be had. A kernel that hangs before its first program,
+# as an emulated one does now and then on a busy host, is started once more.
 #   --add FILE[=PATH]   bring FILE along (as PATH, else as /bin/NAME), with its libraries
 #   --memory MIB        1024
 #   --nvdimm IMAGE      its persistent memory, kept (run: a fresh one, thrown away)
@@ -28,8 +29,9 @@
 #   --icount            a nanosecond is one instruction of one processor, whatever the host does
 # NVDIMM names the image of the shell's machine, TWZ_ACCEL the kind of emulation.
 set -euo pipefail
-here=$PWD
+here=$PWD asked=("$@")
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
+program=$PWD/scripts/vm.sh
 
 say() { echo "vm.sh: $*" >&2; }
 die() { say "$*" && exit 2; }
@@ -203,9 +205,15 @@ trap 'kill -9 "$pid" 2>/dev/null || true; rm -rf "$work"' EXIT
 
 # end WHY: at once, as if the power went.
 end() { echo "$1" >"$work/ended" && kill -9 "$pid" 2>/dev/null; }
+[[ $build == debug ]] && boot=300 || boot=90
+((boot < seconds)) || boot=$seconds
 # shellcheck disable=SC2016 # the inner shell's variables
-bash -c 'sleep "$1" & trap "kill $!" TERM; wait $! && echo late >"$3" && kill -9 "$2"' \
-    timer "$seconds" "$pid" "$work/ended" </dev/null >/dev/null 2>&1 8>&- &
+bash -c 'trap "kill \$! 2>/dev/null; exit" TERM
+    sleep "$1" & wait $!
+    grep -aq "Run /init as init process" "$4/log" || { echo stuck >"$4/ended" && kill -9 "$3" && exit; }
+    sleep "$2" & wait $!
+    echo late >"$4/ended" && kill -9 "$3"' \
+    timer "$boot" "$((seconds - boot))" "$pid" "$work" </dev/null >/dev/null 2>&1 8>&- &
 timer=$!
 
 tail -n +1 -s 0.1 --pid="$pid" -f "$work/out" 8>&- | while IFS= read -r line || [[ -n $line ]]; do
@@ -218,11 +226,22 @@ cp "$work/log" "$log"
 [[ -z $trace ]] || mv "$work/trace" "$trace"
 ended=$(cat "$work/ended" 2>/dev/null || true)
 
+if [[ $ended == stuck && -z ${TWZ_VM_AGAIN:-} ]]; then
+    say "the kernel hung before its first program, $log: once more"
+    rm -rf "$work"
+    cd "$here"
+    TWZ_VM_AGAIN=yes exec "$program" "${asked[@]}"
+fi
 [[ ! -s $work/qemu.log ]] || sed 's/^/vm.sh: qemu: /' "$work/qemu.log" >&2
 status=$(tr -dc 0-9 2>/dev/null <"$work/status" || true)
 scripts/vm-log.sh "$log" "$allow" >&2 || exit 99
 case $ended in
     pulled) exit 0 ;;
+    stuck)
+        say "FAILED: the kernel hung before its first program, twice; the end of its log ($log):"
+        tail -n 20 "$log" >&2
+        exit 124
+        ;;
     late)
         say "FAILED: not done after $seconds s; the end of the kernel's log ($log):"
         tail -n 20 "$log" >&2
