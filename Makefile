@@ -27,7 +27,7 @@ test: ## every test there is; the last line says how many passed, failed and wer
 	@scripts/deps.sh build bench fuzz mount redis
 	@scripts/test.sh
 
-test-posix: ## every suite and program on files that are objects, on each of LAYERS; counts in target/posix.json
+test-posix: ## every suite and program on files that are objects, on each of LAYERS (ARGS='--jobs 2' for two suites at a time); counts in target/posix.json
 	@scripts/posix.sh --layer $(LAYERS) --json target/posix.json $(ARGS)
 
 test-debug-kernel: ## the tests in the virtual machine, with KASAN, lockdep and all checks on

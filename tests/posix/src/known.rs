@@ -12,19 +12,12 @@ const BOTH: &[Kind] = &[Mount, Image];
 /// Layers, the reason, and the cases as `SUITE.CASE` or `SUITE.JOB.CASE`.
 const KNOWN: &[(&[Kind], &str, &[&str])] = &[
     (BOTH, "no O_TMPFILE on a mount", &["progs.o_tmpfile"]),
-    (&[Image], "what the kernel caches may be data", &["progs.seek_data_and_hole"]),
     (
-        BOTH,
-        "names of a pool are UTF-8",
-        &[
-            "progs.long_and_odd_names",
-            "python.test_cmd_line_script",
-            "python.test_import",
-            "python.test_os",
-            "python.test_posixpath",
-            "python.test_zipimport",
-        ],
+        &[Image],
+        "what the kernel caches may be data",
+        &["progs.seek_data_and_hole", "coreutils.cp.sparse-extents", "coreutils.cp.sparse-perf"],
     ),
+    (BOTH, "what is mounted is a path, and df looks there", &["coreutils.df.df-symlink"]),
     (
         BOTH,
         "no access control lists on a mount",
@@ -35,7 +28,7 @@ const KNOWN: &[(&[Kind], &str, &[&str])] = &[
             "coreutils.mv.acl",
         ],
     ),
-    (BOTH, "times of a mount are nanoseconds in 64 bits", &["coreutils.du.bigtime"]),
+    (&[Mount], "times of a mount are nanoseconds in 64 bits", &["coreutils.du.bigtime"]),
     (
         BOTH,
         "tail polls on FUSE",

@@ -22,12 +22,19 @@ mod shown;
 mod suites;
 mod trial;
 
-use std::{path::PathBuf, process::ExitCode};
+use std::{
+    fs,
+    num::NonZeroUsize,
+    path::{Path, PathBuf},
+    process::ExitCode,
+    sync::{Mutex, PoisonError},
+    thread,
+};
 
 use clap::Parser;
 use layer::Kind;
 use report::Report;
-use suites::Scope;
+use suites::{Scope, Suite};
 use trial::Trial;
 
 /// Runs suites and programs on objects.
@@ -44,6 +51,9 @@ struct Arguments {
     /// Only this suite, or this job of one, as SUITE or SUITE.JOB
     #[arg(long)]
     only: Vec<String>,
+    /// How many suites run at a time: more are done sooner, and what they take says less
+    #[arg(long, default_value = "1")]
+    jobs: NonZeroUsize,
     /// Where pjdfstest, fsx and the like are: scripts/posix.sh knows
     #[arg(long)]
     tools: PathBuf,
@@ -75,34 +85,56 @@ fn main() -> ExitCode {
 /// Whether everything that was to pass did.
 fn run(arguments: &Arguments) -> Result<bool, String> {
     let suites = suites::all(&Scope { quick: arguments.quick })?;
-    let jobs = suites.iter().flat_map(|suite| suite.jobs.iter().map(|job| (suite.name, job)));
-    let jobs: Vec<_> = jobs
-        .filter(|(suite, job)| wanted(&arguments.only, suite, &format!("{suite}.{}", job.name)))
-        .collect();
+    let suites = wanted(suites, &arguments.only);
     if arguments.list {
-        jobs.iter().for_each(|(suite, job)| println!("{suite}.{}", job.name));
+        for suite in &suites {
+            suite.jobs.iter().for_each(|job| println!("{}.{}", suite.name, job.name));
+        }
         return Ok(true);
     }
-    let mut report = Report::new();
+    // Not after all of it that there is nowhere to write.
+    if let Some(dir) = arguments.json.as_deref().and_then(Path::parent) {
+        fs::create_dir_all(dir).map_err(|error| format!("{}: {error}", dir.display()))?;
+    }
+    let mut report = Report::new(suites.iter().map(|suite| suite.jobs.len()).sum());
     let (here, lacking): (Vec<Kind>, _) =
         arguments.layer.iter().partition(|kind| kind.lacks().is_none());
     lacking.iter().for_each(|kind| report.lacking(*kind));
-    for (n, (suite, job)) in jobs.iter().enumerate() {
-        // What takes long says that it goes on, and with what.
-        eprint!("posix-suites: {} of {}, {suite}.{}", n + 1, jobs.len(), job.name);
-        let trials = [&[Kind::Native], here.as_slice()].concat().into_iter().map(|kind| {
-            let trial = Trial::of(job, kind, arguments);
-            eprint!(" {} {:.1} s", kind.name(), trial.seconds);
-            trial
-        });
-        let mut trials: Vec<_> = trials.collect();
-        eprintln!();
-        let native = trials.remove(0);
-        trials.into_iter().for_each(|trial| report.job(suite, &job.name, &native, trial));
-    }
+    let report = Mutex::new(report);
+    let left = Mutex::new(suites.iter());
+    let next = || left.lock().unwrap_or_else(PoisonError::into_inner).next();
+    thread::scope(|scope| {
+        for _ in 0..arguments.jobs.get() {
+            scope.spawn(|| {
+                while let Some(suite) = next() {
+                    run_suite(suite, &here, arguments, &report);
+                }
+            });
+        }
+    });
+    let report = report.into_inner().unwrap_or_else(PoisonError::into_inner);
     report.finish(arguments.json.as_deref())
 }
 
-fn wanted(only: &[String], suite: &str, job: &str) -> bool {
-    only.is_empty() || only.iter().any(|wanted| wanted == suite || wanted == job)
+/// Runs the jobs of a suite one after another: they may want the same ports.
+fn run_suite(suite: &Suite, layers: &[Kind], arguments: &Arguments, report: &Mutex<Report>) {
+    for job in &suite.jobs {
+        let native = Trial::of(job, Kind::Native, arguments);
+        let trials = layers.iter().map(|kind| Trial::of(job, *kind, arguments)).collect();
+        let mut report = report.lock().unwrap_or_else(PoisonError::into_inner);
+        report.job(suite.name, &job.name, &native, trials);
+    }
+}
+
+/// The suites with those of their jobs that are asked for.
+fn wanted(mut suites: Vec<Suite>, only: &[String]) -> Vec<Suite> {
+    if !only.is_empty() {
+        for Suite { name, jobs } in &mut suites {
+            let is =
+                |wanted: &String, job: &str| wanted == name || *wanted == format!("{name}.{job}");
+            jobs.retain(|job| only.iter().any(|wanted| is(wanted, &job.name)));
+        }
+        suites.retain(|suite| !suite.jobs.is_empty());
+    }
+    suites
 }

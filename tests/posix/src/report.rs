@@ -86,11 +86,14 @@ struct Failure {
 pub struct Report {
     rows: Vec<Row>,
     lines: u64,
+    /// Jobs that are done, and that there are.
+    done: usize,
+    jobs: usize,
 }
 
 impl Report {
-    pub fn new() -> Self {
-        Self { rows: Vec::new(), lines: 0 }
+    pub fn new(jobs: usize) -> Self {
+        Self { rows: Vec::new(), lines: 0, done: 0, jobs }
     }
 
     /// Takes a layer that cannot be had.
@@ -99,8 +102,17 @@ impl Report {
         self.line(kind, "all", kind.name(), &Outcome::Skip(why.into()));
     }
 
-    /// Takes a job: what came of it in an ordinary directory, and on a layer.
-    pub fn job(&mut self, suite: &str, job: &str, native: &Trial, trial: Trial) {
+    /// Takes a job: what came of it in an ordinary directory, and on each layer.
+    pub fn job(&mut self, suite: &str, job: &str, native: &Trial, trials: Vec<Trial>) {
+        self.done += 1;
+        // What takes long says that it goes on, and with what.
+        let time = |trial: &Trial| format!(" {} {:.1} s", trial.kind.name(), trial.seconds);
+        let times: String = std::iter::once(native).chain(&trials).map(time).collect();
+        eprintln!("posix-suites: {} of {}, {suite}.{job}{times}", self.done, self.jobs);
+        trials.into_iter().for_each(|trial| self.trial(suite, job, native, trial));
+    }
+
+    fn trial(&mut self, suite: &str, job: &str, native: &Trial, trial: Trial) {
         let kind = trial.kind;
         let prefix = match trial.cases.len() == 1 && trial.cases[0].name == job {
             true => format!("{}.{suite}", kind.name()),

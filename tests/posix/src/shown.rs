@@ -5,10 +5,11 @@
 
 use std::{
     collections::HashMap,
+    ffi::OsStr,
     fs::{self, File},
     hash::{DefaultHasher, Hasher as _},
     io::{self, Read as _},
-    os::unix::fs::MetadataExt as _,
+    os::unix::{ffi::OsStrExt as _, fs::MetadataExt as _},
     path::Path,
 };
 
@@ -26,6 +27,8 @@ enum Entry {
     },
     /// What is neither is an object for the mount alone.
     Other,
+    /// It lies deeper than a path reaches, and was not looked at.
+    TooDeep,
 }
 
 /// A mounted directory, as it was.
@@ -56,19 +59,33 @@ fn entries(dir: &Path) -> io::Result<HashMap<String, Entry>> {
     let mut all = HashMap::new();
     for entry in fs::read_dir(dir)? {
         let entry = entry?;
+        let path = entry.path();
+        let too_deep = path.as_os_str().len() >= libc::PATH_MAX as usize;
         let stat = entry.metadata()?;
-        let seen = if stat.is_dir() {
-            Entry::Directory(entries(&entry.path())?)
+        let seen = if too_deep {
+            Entry::TooDeep
+        } else if stat.is_dir() {
+            Entry::Directory(entries(&path)?)
         } else if stat.is_file() {
-            let sum = if stat.len() > MAX_DATA { 0 } else { sum_of(File::open(entry.path())?)? };
+            let sum = if stat.len() > MAX_DATA { 0 } else { sum_of(File::open(path)?)? };
             Entry::File { size: stat.len(), links: stat.nlink(), sum }
         } else {
             Entry::Other
         };
-        // A mount has no names that are not UTF-8.
-        all.insert(entry.file_name().to_string_lossy().into_owned(), seen);
+        all.insert(spelled(&entry.file_name()), seen);
     }
     Ok(all)
+}
+
+/// How a mount has the pool spell a name, in which a byte may be in no UTF-8.
+fn spelled(name: &OsStr) -> String {
+    let mut text = String::new();
+    for chunk in name.as_bytes().utf8_chunks() {
+        text.push_str(chunk.valid());
+        let stand_ins = chunk.invalid().iter().map(|byte| 0xef00 + u32::from(*byte));
+        text.extend(stand_ins.filter_map(char::from_u32));
+    }
+    text
 }
 
 fn sum_of(mut file: File) -> io::Result<u64> {
@@ -118,7 +135,7 @@ fn compare(
             ids.push(*id);
             file(space, *id, (*size, *links, *sum)).map_err(|why| format!("{inside}: {why}"))
         }
-        (Entry::Other, Binding::Object(_)) => Ok(()),
+        (Entry::Other, Binding::Object(_)) | (Entry::TooDeep, _) => Ok(()),
         _ => Err(format!("{inside} is bound to {binding:?}")),
     }
 }

@@ -10,8 +10,8 @@ use std::collections::BTreeMap;
 use super::Job;
 use crate::case::{Case, Outcome, end_of, told};
 
-/// How many jobs they are: each is some minutes of them.
-const PARTS: u32 = 4;
+/// How many jobs they are: each is a minute of them or two.
+const PARTS: u32 = 16;
 
 pub fn jobs() -> Vec<Job> {
     let job = |part: u32| {
