@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: MIT OR Apache-2.0
 # Copies what a build made (TWZ_PROFILE, default release) to where a system looks for it: the command,
-# its manual pages and completions, the library, its header and pkg-config file, and the preload library.
+# its manual pages and completions, what mount(8) calls, the library, its header and pkg-config file, and
+# the preload library.
 # PREFIX (default /usr/local) is where it will live, DESTDIR is put before it.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
@@ -26,6 +27,7 @@ sed -e "s|@PREFIX@|$prefix|g" -e "s|@VERSION@|$version|g" libtwz/twz.pc.in |
 for unit in twzd.service twzd-keys.service twzd-keys.socket; do
     sed "s|@PREFIX@|$prefix|g" "twzd/$unit" | put "lib/systemd/system/$unit"
 done
+sed "s|@PREFIX@|$prefix|g" twzd/mount.fuse.twz | install -Dm755 /dev/stdin "$to/sbin/mount.fuse.twz"
 "$from/twzd" --manual | put share/man/man8/twzd.8
 "$from/twz" completions bash | put share/bash-completion/completions/twz
 "$from/twz" completions zsh | put share/zsh/site-functions/_twz

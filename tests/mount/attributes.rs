@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Extended attributes, by python3, which has the calls; and what a write takes away.
+//! Extended attributes, the times of a mapping's stores, and what a write takes away.
 
 use std::{
     fs::{self, Permissions},
@@ -7,52 +7,61 @@ use std::{
         fs::{MetadataExt as _, PermissionsExt as _},
         process::CommandExt as _,
     },
+    path::Path,
     process::Command,
+};
+
+use rustix::{
+    fs::{XattrFlags, getxattr, listxattr, removexattr, setxattr},
+    io::Errno,
 };
 
 use crate::place::{Home, errno, everywhere, has};
 
-/// What is set, listed, replaced, refused and removed; `errno` is what a call fails with.
-const CALLS: &str = r#"
-import errno, os
-def refused(call, *args):
-    try: call(*args)
-    except OSError as error: return errno.errorcode[error.errno].replace("EOPNOTSUPP", "ENOTSUP")
-    return "nothing"
-for name in ["file", "dir"]:
-    assert os.listxattr(name) == [], os.listxattr(name)
-    os.setxattr(name, "user.empty", b"")
-    os.setxattr(name, "user.bytes", bytes(range(256)))
-    os.setxattr(name, "trusted.root", b"of root", os.XATTR_CREATE)
-    assert sorted(os.listxattr(name)) == ["trusted.root", "user.bytes", "user.empty"]
-    assert os.getxattr(name, "user.bytes") == bytes(range(256))
-    assert os.getxattr(name, "user.empty") == b""
-    assert refused(os.setxattr, name, "user.empty", b"x", os.XATTR_CREATE) == "EEXIST"
-    assert refused(os.setxattr, name, "user.none", b"x", os.XATTR_REPLACE) == "ENODATA"
-    assert refused(os.getxattr, name, "user.none") == "ENODATA"
-    assert refused(os.removexattr, name, "user.none") == "ENODATA"
-    assert refused(os.setxattr, name, "user.twz.id", b"x") == "EPERM"
-    assert refused(os.setxattr, name, "other.kind", b"x") == "ENOTSUP"
-    os.setxattr(name, "user.bytes", b"shorter", os.XATTR_REPLACE)
-    os.removexattr(name, "user.empty")
-"#;
+/// All that a file or directory has, in order.
+#[track_caller]
+fn listed(path: &Path) -> Vec<String> {
+    let mut names = vec![0; 4096];
+    let length = listxattr(path, &mut names[..]).expect("listed");
+    let names = names[..length].split(|byte| *byte == 0).filter(|name| !name.is_empty());
+    let mut names: Vec<_> = names.map(|name| String::from_utf8_lossy(name).into()).collect();
+    names.sort();
+    names
+}
 
-const AFTERWARDS: &str = r#"
-import os
-for name in ["moved", "link", "newdir"]:
-    assert sorted(os.listxattr(name)) == ["trusted.root", "user.bytes"], os.listxattr(name)
-    assert os.getxattr(name, "user.bytes") == b"shorter"
-os.removexattr("moved", "trusted.root")
-os.removexattr("moved", "user.bytes")
-assert os.listxattr("link") == []
-"#;
+fn value(path: &Path, name: &str) -> Result<Vec<u8>, Errno> {
+    let mut bytes = vec![0; 4096];
+    let length = getxattr(path, name, &mut bytes[..])?;
+    bytes.truncate(length);
+    Ok(bytes)
+}
+
+/// Sets, lists, replaces and removes some, and is refused others; two are left.
+fn try_all(path: &Path) {
+    let set = |name: &str, value: &[u8], flags| setxattr(path, name, value, flags);
+    let bytes: Vec<u8> = (0..=255).collect();
+    assert_eq!(listed(path), [""; 0]);
+    set("user.empty", b"", XattrFlags::empty()).expect("set");
+    set("user.bytes", &bytes, XattrFlags::empty()).expect("set");
+    set("trusted.root", b"of root", XattrFlags::CREATE).expect("set");
+    assert_eq!(listed(path), ["trusted.root", "user.bytes", "user.empty"]);
+    assert_eq!(value(path, "user.bytes"), Ok(bytes));
+    assert_eq!(value(path, "user.empty"), Ok(Vec::new()));
+    assert_eq!(getxattr(path, "user.bytes", &mut [0; 255][..]), Err(Errno::RANGE));
+    assert_eq!(listxattr(path, &mut [0; 9][..]), Err(Errno::RANGE));
+    assert_eq!(set("user.empty", b"x", XattrFlags::CREATE), Err(Errno::EXIST));
+    assert_eq!(set("user.none", b"x", XattrFlags::REPLACE), Err(Errno::NODATA));
+    assert_eq!(value(path, "user.none"), Err(Errno::NODATA));
+    assert_eq!(removexattr(path, "user.none"), Err(Errno::NODATA));
+    assert_eq!(set("user.twz.id", b"x", XattrFlags::empty()), Err(Errno::PERM));
+    assert_eq!(set("other.kind", b"x", XattrFlags::empty()), Err(Errno::OPNOTSUPP));
+    set("user.bytes", b"shorter", XattrFlags::REPLACE).expect("replaced");
+    removexattr(path, "user.empty").expect("removed");
+}
 
 #[test]
 fn extended_attributes_stay_until_they_are_taken_away() {
     let test = "attributes::extended_attributes_stay_until_they_are_taken_away";
-    if !has(test, &["python3"]) {
-        return;
-    }
     everywhere(test, |place| {
         fs::write(place.at("probe"), "x").expect("written");
         if place.home == Home::Directory && !host_has_them(&place.beside("pool/names/probe")) {
@@ -63,12 +72,19 @@ fn extended_attributes_stay_until_they_are_taken_away() {
         place.mount();
         fs::write(place.at("file"), "x").expect("written");
         fs::create_dir(place.at("dir")).expect("made");
-        place.shell(&format!("python3 - <<'end'{CALLS}end"));
+        try_all(&place.at("file"));
+        try_all(&place.at("dir"));
         fs::hard_link(place.at("file"), place.at("link")).expect("linked");
         fs::rename(place.at("file"), place.at("moved")).expect("renamed");
         fs::rename(place.at("dir"), place.at("newdir")).expect("renamed");
         place.again();
-        place.shell(&format!("python3 - <<'end'{AFTERWARDS}end"));
+        for path in ["moved", "link", "newdir"].map(|name| place.at(name)) {
+            assert_eq!(listed(&path), ["trusted.root", "user.bytes"]);
+            assert_eq!(value(&path, "user.bytes").as_deref(), Ok(&b"shorter"[..]));
+        }
+        removexattr(place.at("moved"), "trusted.root").expect("removed");
+        removexattr(place.at("moved"), "user.bytes").expect("removed");
+        assert_eq!(listed(&place.at("link")), [""; 0]);
         fs::remove_file(place.at("link")).expect("removed");
         fs::remove_file(place.at("moved")).expect("removed");
         fs::remove_dir(place.at("newdir")).expect("removed");
@@ -80,11 +96,8 @@ fn extended_attributes_stay_until_they_are_taken_away() {
 }
 
 /// Whether a file there can have one.
-fn host_has_them(path: &std::path::Path) -> bool {
-    let set = "import os, sys; os.setxattr(sys.argv[1], 'user.probe', b'x')";
-    let mut python = std::process::Command::new("python3");
-    python.args(["-c", set]).arg(path).stderr(std::process::Stdio::null());
-    python.status().is_ok_and(|status| status.success())
+fn host_has_them(path: &Path) -> bool {
+    setxattr(path, "user.probe", b"x", XattrFlags::empty()).is_ok()
 }
 
 /// Stores to a mapping, and looks at the time by name and by descriptor.

@@ -9,7 +9,10 @@ use std::{
         fd::AsFd as _,
         unix::{
             ffi::OsStrExt as _,
-            fs::{FileExt as _, MetadataExt as _, PermissionsExt as _, chown, symlink},
+            fs::{
+                FileExt as _, FileTypeExt as _, MetadataExt as _, PermissionsExt as _, chown,
+                symlink,
+            },
         },
     },
     path::Path,
@@ -20,8 +23,9 @@ use nix::{
     sys::{stat::futimens, time::TimeSpec},
     unistd::{Whence, lseek},
 };
+use rustix::fs::getxattr;
 
-use crate::place::{Home, errno, everywhere, has, image};
+use crate::place::{Home, Place, errno, everywhere, image};
 
 fn open(path: &Path) -> File {
     let mut options = OpenOptions::new();
@@ -61,6 +65,9 @@ fn renames_of_every_kind() {
             renameat2(here, &from, here, &to, flags).map_err(std::io::Error::from)
         };
         let text = |path: &str| fs::read_to_string(place.at(path)).expect("it is there");
+        place.unmount();
+        let before = place.twz(&["ls", "--json"]).matches("\"id\"").count();
+        place.mount();
         for name in ["a", "b"] {
             fs::write(place.at(name), name).expect("written");
             fs::create_dir(place.at(&format!("dir-{name}"))).expect("made");
@@ -86,6 +93,23 @@ fn renames_of_every_kind() {
         assert_eq!(text("other/in"), "in");
         assert_eq!(fs::read_dir(place.at("dir-b")).expect("listed").count(), 0);
         fs::remove_dir(place.at("dir-b")).expect("removed");
+        fs::create_dir(place.at("full")).expect("made");
+        fs::write(place.at("full/in"), "in").expect("written");
+        let refused = rename("other", "full", RenameFlags::RENAME_WHITEOUT);
+        assert_eq!(errno(refused), libc::ENOTEMPTY, "and nothing is left of it");
+        fs::remove_dir_all(place.at("full")).expect("removed");
+        rename("b", "c", RenameFlags::RENAME_WHITEOUT).expect("renamed");
+        place.again();
+        let white = fs::symlink_metadata(place.at("b")).expect("there is something");
+        assert_eq!((text("c"), white.rdev()), ("b".into(), 0));
+        assert!(white.file_type().is_char_device(), "{white:?}");
+        let both = RenameFlags::RENAME_WHITEOUT | RenameFlags::RENAME_NOREPLACE;
+        assert_eq!(errno(rename("c", "b", both)), libc::EEXIST);
+        fs::remove_file(place.at("b")).expect("removed");
+        place.unmount();
+        // `c`, a directory's record, and the file in it.
+        assert_eq!(place.twz(&["ls", "--json"]).matches("\"id\"").count(), before + 3);
+        place.mount();
     });
 }
 
@@ -253,7 +277,8 @@ fn names_that_cannot_be() {
         let long = "n".repeat(255);
         fs::write(place.at(&long), "x").expect("255 bytes are a name");
         assert_eq!(errno(fs::write(place.at(&"n".repeat(256)), "x")), libc::ENAMETOOLONG);
-        let odd = place.dir().join(OsStr::from_bytes(b"caf\xe9"));
+        // Each of these bytes takes three in the pool.
+        let odd = place.dir().join(OsStr::from_bytes(&[0xe9; 86]));
         assert_eq!(errno(fs::write(odd, "x")), libc::EILSEQ);
         assert_eq!(errno(fs::write(place.at("dir/.mount"), "x")), libc::ENOENT);
         fs::create_dir(place.at("dir")).expect("made");
@@ -267,6 +292,82 @@ fn names_that_cannot_be() {
         let listed = fs::read_dir(place.dir()).expect("listed");
         let listed: Vec<_> = listed.map(|entry| entry.expect("an entry").file_name()).collect();
         assert!(listed.iter().any(|name| name == names) && listed.len() == 3, "{listed:?}");
+    });
+}
+
+/// How often the daemon slept: about as often as it was asked.
+fn slept(place: &Place) -> u64 {
+    let threads = fs::read_dir(format!("/proc/{}/task", place.server())).expect("it lives");
+    let status = threads.map(|thread| thread.expect("a thread").path().join("status"));
+    let slept = status.map(|path| {
+        let text = fs::read_to_string(path).expect("a thread's status");
+        let line = text.lines().find_map(|line| line.strip_prefix("voluntary_ctxt_switches:"));
+        line.and_then(|number| number.trim().parse::<u64>().ok()).expect("a number")
+    });
+    slept.sum()
+}
+
+#[test]
+fn a_name_that_is_not_there_is_asked_for_once() {
+    everywhere("calls::a_name_that_is_not_there_is_asked_for_once", |place| {
+        let path = place.at("none");
+        let before = slept(place);
+        for _ in 0..1000 {
+            assert_eq!(errno(fs::metadata(&path)), libc::ENOENT);
+        }
+        let asked = slept(place) - before;
+        // Where others make names, too, it is asked each time.
+        assert_eq!(asked < 100, place.home == Home::Image, "{asked} on {:?}", place.home);
+        for way in ["echo x >none && rm none", "mkdir none && rmdir none", "ln -s x none"] {
+            place.shell(way);
+        }
+        assert!(fs::symlink_metadata(&path).is_ok(), "it is there since");
+        fs::rename(&path, place.at("moved")).expect("renamed");
+        assert_eq!(errno(fs::symlink_metadata(&path)), libc::ENOENT);
+        fs::rename(place.at("moved"), &path).expect("renamed");
+        assert!(fs::symlink_metadata(&path).is_ok());
+    });
+}
+
+/// What is in a directory, in order.
+fn listed(dir: &Path) -> Vec<Vec<u8>> {
+    let names = fs::read_dir(dir).expect("listed").map(|entry| entry.expect("an entry"));
+    let mut names: Vec<_> = names.map(|entry| entry.file_name().into_encoded_bytes()).collect();
+    names.sort();
+    names
+}
+
+#[test]
+fn names_of_any_bytes() {
+    everywhere("calls::names_of_any_bytes", |place| {
+        let at = |name: &[u8]| place.dir().join(OsStr::from_bytes(name));
+        // A letter cut in two, one for private use that stands for another, and the letter.
+        let names: [&[u8]; 4] = [b"caf\xc3\xa9", b"caf\xe9", b"\xee\xbf\xa9", b"\xff\xfe"];
+        for name in names {
+            fs::write(at(name), name).expect("written");
+        }
+        let dir = at(b"dir\xe9");
+        fs::create_dir(&dir).expect("made");
+        fs::rename(at(b"\xff\xfe"), dir.join(OsStr::from_bytes(b"\xfe"))).expect("renamed");
+        symlink(OsStr::from_bytes(b"dir\xe9/\xfe"), at(b"\xfe")).expect("linked");
+        place.again();
+        let now: [&[u8]; 5] = [names[0], names[1], b"dir\xe9", names[2], b"\xfe"];
+        assert_eq!(listed(&place.dir()), now);
+        assert_eq!(listed(&dir), [b"\xfe"]);
+        assert_eq!(fs::read(at(b"\xfe")).expect("read"), names[3]);
+        for name in &names[..3] {
+            assert_eq!(fs::read(at(name)).expect("read"), *name);
+            fs::remove_file(at(name)).expect("removed");
+        }
+        place.unmount();
+        // For twz a byte is the code point that stands for it.
+        place.twz(&["name", "mv", "/dir\u{efe9}/\u{effe}", "/dir\u{efe9}/\u{efc3}\u{efa9}"]);
+        place.mount();
+        assert_eq!(listed(&dir), [b""; 0], "which no program has spelled");
+        place.unmount();
+        place.twz(&["name", "mv", "/dir\u{efe9}/\u{efc3}\u{efa9}", "/dir\u{efe9}/plain"]);
+        place.mount();
+        assert_eq!(listed(&dir), [b"plain"]);
     });
 }
 
@@ -286,19 +387,36 @@ fn a_full_pool_is_no_space() {
 }
 
 #[test]
-fn extended_attributes_say_the_object() {
-    let test = "calls::extended_attributes_say_the_object";
-    if !has(test, &["python3"]) {
-        return;
+fn what_does_not_fit_takes_no_room() {
+    let Some(place) = image("calls::what_does_not_fit_takes_no_room") else { return };
+    let kept = || fs::metadata(place.pool()).expect("stat").blocks();
+    let file = open(&place.at("file"));
+    file.write_all_at(b"before", 0).expect("written");
+    file.sync_all().expect("synced");
+    let before = kept();
+    // Of one object, and of several.
+    for length in [512 << 20, 3 << 30] {
+        let refused = fallocate(file.as_fd(), FallocateFlags::empty(), 0, length);
+        assert_eq!(refused, Err(nix::errno::Errno::ENOSPC));
+        assert_eq!(file.metadata().expect("stat").len(), 6);
     }
-    everywhere(test, |place| {
+    assert!(kept() < before + 2048, "not a mebibyte of 256 was taken for it");
+    fallocate(file.as_fd(), FallocateFlags::empty(), 0, 100 << 20).expect("that fits");
+    assert!(kept() > before + (100 << 11) - 2048);
+    drop(file);
+    place.unmount();
+    place.check();
+}
+
+#[test]
+fn extended_attributes_say_the_object() {
+    everywhere("calls::extended_attributes_say_the_object", |place| {
         let path = place.at("file");
         fs::write(&path, "x").expect("written");
-        let said = place.shell(
-            "python3 -c 'import os; print(os.getxattr(\"file\", \"user.twz.id\").decode())'",
-        );
+        let mut id = [0; 64];
+        let length = getxattr(&path, "user.twz.id", &mut id[..]).expect("there");
         place.unmount();
-        assert_eq!(place.twz(&["name", "resolve", "/file"]).trim(), said.trim());
+        assert_eq!(place.twz(&["name", "resolve", "/file"]).trim().as_bytes(), &id[..length]);
         place.mount();
     });
 }

@@ -169,3 +169,23 @@ fn read_only_is_read_only() {
         place.check();
     }
 }
+
+#[test]
+fn programs_open_more_than_the_daemon_was_to() {
+    if !mountable("life::programs_open_more_than_the_daemon_was_to") {
+        return;
+    }
+    for &home in homes() {
+        let place = Place::new(home);
+        let mut few = Command::new("sh");
+        few.args(["-c", "ulimit -Sn 64 && exec \"$@\"", "sh"]);
+        let mount = place.command(&["mount", place.dir().to_str().expect("UTF-8")]);
+        few.arg(mount.get_program()).args(mount.get_args()).stdout(Stdio::null());
+        assert!(few.status().expect("sh runs").success());
+        let open = |n: usize| File::create(place.at(&n.to_string()));
+        let files: Vec<File> = (0..200).map(|n| open(n).expect("it opens")).collect();
+        drop(files);
+        place.unmount();
+        place.check();
+    }
+}

@@ -61,6 +61,11 @@ fn programs_do_not_notice() {
     if !has(test, &["dd", "cmp", "truncate", "cp", "tail", "head", "python3"]) {
         return;
     }
+    // The virtual machine's writes all of a hole, and a gibibyte of them is more than its pool.
+    let cp = Command::new("sh").args(["-c", "cp --version"]).output().expect("sh runs");
+    if !String::from_utf8_lossy(&cp.stdout).contains("coreutils") {
+        return twz_tests::skip(test, "cp is not that of coreutils");
+    }
     everywhere(test, |place| {
         let home = place.home;
         let script = format!(

@@ -7,6 +7,7 @@
 mod attributes;
 mod calls;
 mod dirs;
+mod fstab;
 mod life;
 mod long;
 mod objects;

@@ -106,7 +106,7 @@ pub fn has(test: &str, programs: &[&str]) -> bool {
 }
 
 /// The command: `TWZ_COMMAND_PATH`, or the one that was built as this test was.
-fn binary() -> PathBuf {
+pub fn binary() -> PathBuf {
     match std::env::var_os("TWZ_COMMAND_PATH") {
         Some(path) => path.into(),
         None => crate::world::binary().into(),
@@ -188,6 +188,10 @@ impl Place {
     /// A path beside the mount.
     pub fn beside(&self, path: &str) -> PathBuf {
         self.dir.path().join(path)
+    }
+
+    pub fn pool(&self) -> &Path {
+        &self.pool
     }
 
     /// The process that serves the mount.

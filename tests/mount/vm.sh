@@ -22,11 +22,32 @@ add=(--add "$work/mount-tests")
 for name in git sqlite3 rsync; do
     if found=$(command -v "$name"); then add+=(--add "$(realpath "$found")=/usr/bin/$name"); fi
 done
+# Python finds its library in an archive, but for what is not in Python.
+if python=$(command -v python3); then
+    python=$("$python" - "$work/python.zip" <<'PACK'
+import pathlib, sys, sysconfig, zipfile
+library = pathlib.Path(sysconfig.get_path("stdlib"))
+left = ["test", "tests", "site-packages", "dist-packages", "idlelib", "lib2to3", "ensurepip"]
+with zipfile.ZipFile(sys.argv[1], "w") as archive:
+    for file in sorted(library.rglob("*.py")):
+        inside = file.relative_to(library)
+        if not set(left) & set(inside.parts):
+            archive.write(file, inside)
+print(pathlib.Path(sys.executable).resolve(), *library.glob("lib-dynload/*.so"))
+PACK
+    )
+    add+=(--add "$work/python.zip")
+    for file in $python; do
+        [[ $file == *.so ]] && to=/lib/python/${file##*/} || to=/usr/bin/python3
+        add+=(--add "$file=$to")
+    done
+fi
 # A clone asks for it by this name.
 if found=$(command -v git); then add+=(--add "$(realpath "$found")=/usr/bin/git-upload-pack"); fi
 
 cat >"$work/suite" <<'SCRIPT'
 export TWZ_BACKEND=kernel TWZ_SKIPS=/tmp/skips TWZ_COMMAND_PATH=/bin/twz TMPDIR=/tmp GIT_EXEC_PATH=/usr/bin
+export PYTHONHOME=/usr PYTHONPATH=/bin/python.zip:/lib/python PYTHONDONTWRITEBYTECODE=1
 : >$TWZ_SKIPS
 status=0
 mount-tests --test-threads=1 "$@" || status=1

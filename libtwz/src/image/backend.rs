@@ -5,7 +5,8 @@ use std::{os::fd::OwnedFd, time::Duration};
 
 use twz_abi::{DATA_START, ObjectId, PAGE, Rights, meta, name::NameEntry};
 use twz_core::{
-    Identity, RecordNo, Store, StoreError, Translation, ident::ContentHash, names::Binding as Named,
+    Identity, RecordNo, Store, StoreError, Translation, error::Resource, ident::ContentHash,
+    names::Binding as Named,
 };
 use zerocopy::FromZeros as _;
 
@@ -167,11 +168,16 @@ impl Backend for ImagePool {
         }
         self.ask("", |store| {
             let (r, record) = store.find_record(id)?;
+            let (mut page, end) = ((DATA_START + from) / PAGE, (DATA_START + to).div_ceil(PAGE));
+            // What cannot be had as a whole is not begun.
+            if end - page > store.info()?.free_pages + store.pages_used(r)? {
+                return Err(StoreError::Full { what: Resource::Pages });
+            }
             if to > record.size {
                 store.resize(r, to)?;
             }
-            for page in (DATA_START + from) / PAGE..(DATA_START + to).div_ceil(PAGE) {
-                store.touch(r, page, true)?;
+            while page < end {
+                page += store.touch_many(r, page, end - page, true)?.max(1) as u64;
             }
             Ok(())
         })

@@ -23,7 +23,7 @@ use super::{
     Cache, Fs, SERVER,
     attr::nanoseconds,
     open::Change,
-    reply::{attr, empty, entry, forget, sized},
+    reply::{attr, empty, entry, forget, nothing, sized},
     tree::New,
 };
 
@@ -92,8 +92,12 @@ impl Filesystem for Calls {
 
     fn lookup(&self, _: &Request, parent: INodeNo, name: &OsStr, reply: ReplyEntry) {
         let mut fs = self.fs();
-        let done = fs.lookup(parent.0, name);
-        entry(self.valid(&fs, &done), done, reply);
+        match fs.lookup(parent.0, name) {
+            Err(errno) if i32::from(errno) == libc::ENOENT && fs.alone() => {
+                nothing(self.valid, reply);
+            }
+            done => entry(self.valid(&fs, &done), done, reply),
+        }
     }
 
     fn forget(&self, _: &Request, ino: INodeNo, lookups: u64) {
@@ -200,7 +204,7 @@ impl Filesystem for Calls {
 
     fn rename(
         &self,
-        _: &Request,
+        request: &Request,
         parent: INodeNo,
         name: &OsStr,
         new_parent: INodeNo,
@@ -208,7 +212,8 @@ impl Filesystem for Calls {
         flags: RenameFlags,
         reply: ReplyEmpty,
     ) {
-        empty(self.fs().rename((parent.0, name), (new_parent.0, new_name), flags), reply);
+        let (from, to) = ((parent.0, name), (new_parent.0, new_name));
+        empty(self.fs().rename(from, to, flags, request), reply);
     }
 
     fn link(&self, _: &Request, ino: INodeNo, parent: INodeNo, name: &OsStr, reply: ReplyEntry) {
@@ -369,9 +374,9 @@ impl Filesystem for Calls {
             Err(errno) => return reply.error(errno),
         };
         for (n, (name, ino, _)) in (from + 1..).zip(listing.iter().skip(from as usize)) {
-            let real = !matches!(name.as_str(), "." | "..");
+            let real = name != "." && name != "..";
             let attr = match real {
-                true => fs.lookup(dir.0, name.as_ref()),
+                true => fs.lookup(dir.0, name),
                 false => fs.attributes(*ino),
             };
             // Gone since it was listed.

@@ -137,6 +137,7 @@ impl<'a> Content<'a> {
                     // A store has no pages behind the end of an object.
                     return Err(Errno::EOPNOTSUPP);
                 }
+                self.has_room(run.1)?;
                 self.grown(to, |whole| {
                     self.each(whole, run, |piece, span, _| piece.reserve(span.at, span.len))
                 })
@@ -146,6 +147,15 @@ impl<'a> Content<'a> {
             }
             _ => Err(Errno::EOPNOTSUPP),
         }
+    }
+
+    /// Whether the pool has as much, less what the file has already.
+    fn has_room(&self, length: u64) -> Answer<()> {
+        let stored = |id: &ObjectId| self.pool.stat(*id).map(|stat| stat.stored);
+        let there: u64 =
+            self.whole()?.objects.iter().map(stored).sum::<twz::Result<_>>().map_err(errno)?;
+        let free = self.pool.info().map_err(errno)?.free;
+        if length > free + there { Err(Errno::ENOSPC) } else { Ok(()) }
     }
 
     fn zero(&self, whole: &Joined, run: (u64, u64)) -> Answer<()> {

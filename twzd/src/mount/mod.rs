@@ -2,11 +2,11 @@
 //! A pool as a file system: names are its directories and files, and a file's bytes
 //! are an object's data. MOUNT.md says what is where, and what it promises.
 //!
-//! [`Fs`] is the file system, over any pool: its names in [`tree`], what is open in
-//! [`open`], what is in a file in [`content`] and [`piece`], what is seen of it in [`look`],
-//! what POSIX wants besides in [`attr`], [`table`], [`xattr`] and [`links`], which inodes
-//! there are in [`nodes`]. [`calls`] and [`reply`] answer the kernel with it, and [`serve`]
-//! mounts it and takes it down.
+//! [`Fs`] is the file system, over any pool: its names in [`tree`], and how they are spelled
+//! in [`spelling`], what is open in [`open`], what is in a file in [`content`] and [`piece`],
+//! what is seen of it in [`look`], what POSIX wants besides in [`attr`], [`table`], [`xattr`]
+//! and [`links`], which inodes there are in [`nodes`]. [`calls`] and [`reply`] answer the
+//! kernel with it, and [`serve`] mounts it and takes it down.
 
 mod attr;
 mod calls;
@@ -18,6 +18,7 @@ mod open;
 mod piece;
 mod reply;
 mod serve;
+mod spelling;
 mod table;
 mod tree;
 mod xattr;
@@ -88,6 +89,11 @@ impl Fs {
         })
     }
 
+    /// Whether nobody else has the pool, and so nobody else changes it.
+    pub fn alone(&self) -> bool {
+        self.alone
+    }
+
     /// Makes all that was done so far durable.
     pub fn sync(&mut self) -> twz::Result<()> {
         if self.read_only {
@@ -102,6 +108,8 @@ impl Fs {
 fn errno(error: Error) -> Errno {
     match &error {
         Error::BadSize(_) | Error::ObjectFull { .. } => Errno::EFBIG,
+        // What the daemon has no room for, no program that asks it has too many of.
+        other if other.errno() == libc::EMFILE => Errno::ENFILE,
         other => Errno::from_i32(other.errno()),
     }
 }

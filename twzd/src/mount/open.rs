@@ -3,7 +3,7 @@
 //! durability. Who may open what is the pool's to say, besides the mode: an object
 //! that the daemon may not read is EACCES for all.
 
-use std::{fs::File, sync::Arc};
+use std::{ffi::OsString, fs::File, sync::Arc};
 
 use fuser::{BackingId, Errno, FileAttr, FileType, TimeOrNow};
 use twz::{Binding, Error, Joined, NewObject, ObjectId, Rights, flags, joined};
@@ -14,13 +14,14 @@ use super::{
     content::Content,
     errno,
     nodes::{Object, ROOT},
+    spelling,
     table::is_hidden,
 };
 
 type Answer<T> = Result<T, Errno>;
 
 /// What is in a directory, as it was when it was read: a name, its inode and type.
-pub type Listing = Arc<Vec<(String, u64, FileType)>>;
+pub type Listing = Arc<Vec<(OsString, u64, FileType)>>;
 
 /// Changes of attributes.
 #[derive(Clone, Copy, Debug, Default)]
@@ -359,21 +360,24 @@ impl Fs {
         if let Some(path) = self.nodes.path(ino) {
             let mut names = Vec::new();
             let seen = self.pool.read_dir(&path, &mut |name, binding| {
-                if !is_hidden(name) && (ino != ROOT || name != PROCESSES) {
-                    names.push((name.to_owned(), binding));
+                if !is_hidden(name)
+                    && (ino != ROOT || name != PROCESSES)
+                    && let Some(shown) = spelling::for_programs(name)
+                {
+                    names.push((name.to_owned(), shown, binding));
                 }
                 Ok(())
             });
             seen.map_err(errno)?;
-            found.extend(names.into_iter().map(|(name, binding)| match binding {
+            found.extend(names.into_iter().map(|(name, shown, binding)| match binding {
                 Binding::Object(id) => {
                     let mode = self.table.get(id).map_or(0, |attr| attr.mode);
-                    (name, self.nodes.number_of(id), kind(mode))
+                    (shown, self.nodes.number_of(id), kind(mode))
                 }
                 Binding::Directory => {
                     let marker = self.marker(&format!("{path}/{name}"));
                     let number = self.nodes.number_of_dir(ino, &name, marker);
-                    (name, number, FileType::Directory)
+                    (shown, number, FileType::Directory)
                 }
             }));
         }

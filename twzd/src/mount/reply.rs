@@ -7,12 +7,21 @@ use fuser::{
     Errno, FileAttr, Generation, INodeNo, Notifier, ReplyAttr, ReplyEmpty, ReplyEntry, ReplyXattr,
 };
 
+use super::attr::Attr;
+
 /// An inode that was looked up or made; `valid` is how long that may be relied on.
 pub fn entry(valid: Duration, made: Result<FileAttr, Errno>, reply: ReplyEntry) {
     match made {
         Ok(attr) => reply.entry(&valid, &attr, Generation(0)),
         Err(errno) => reply.error(errno),
     }
+}
+
+/// That nothing has the name, for as long as the kernel makes nothing itself.
+pub fn nothing(valid: Duration, reply: ReplyEntry) {
+    // Of an inode with the number 0 nothing but that is read.
+    let attr = Attr::of_directory(0, (0, 0)).told(0, 0, 0, 0);
+    reply.entry(&valid, &attr, Generation(0));
 }
 
 /// What stat(2) says.

@@ -21,6 +21,7 @@ use nix::{
     mount::{MntFlags, MsFlags, mount, umount2},
     poll::{PollFd, PollFlags, PollTimeout, poll},
     sys::{
+        resource::{Resource, getrlimit, setrlimit},
         signal::{SigSet, Signal},
         signalfd::{SfdFlags, SignalFd},
     },
@@ -70,6 +71,7 @@ pub fn serve(pool: Box<dyn Backend>, options: &Options, ready: impl FnOnce()) ->
     let notifier = Arc::new(OnceLock::new());
     let calls = Calls { fs: Arc::clone(&fs), cache, valid, notifier: Arc::clone(&notifier) };
 
+    open_many();
     // Before there are threads, so that none of them is who gets the signal.
     let stop = SigSet::from_iter([Signal::SIGTERM, Signal::SIGINT, Signal::SIGHUP]);
     let signals = stop
@@ -91,6 +93,17 @@ pub fn serve(pool: Box<dyn Backend>, options: &Options, ready: impl FnOnce()) ->
     done.map_err(|error| cannot("serve", error))?;
     let mut fs = fs.lock().unwrap_or_else(PoisonError::into_inner);
     Ok(fs.sync()?)
+}
+
+/// Each file that a program has open the daemon has, too: as many as it may.
+fn open_many() {
+    let Ok((_, hard)) = getrlimit(Resource::RLIMIT_NOFILE) else { return };
+    let most = fs::read_to_string("/proc/sys/fs/nr_open");
+    let most = most.ok().and_then(|most| most.trim().parse().ok()).unwrap_or(hard);
+    if setrlimit(Resource::RLIMIT_NOFILE, most, most).is_err() {
+        // Only with rights that not even root has everywhere.
+        let _ = setrlimit(Resource::RLIMIT_NOFILE, hard, hard);
+    }
 }
 
 fn cannot(what: &str, error: io::Error) -> Fail {

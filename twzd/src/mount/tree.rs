@@ -2,7 +2,7 @@
 //! Names: looking them up, making, moving and taking them away. The kernel has
 //! checked permissions, and that what is there fits what is asked.
 
-use std::ffi::OsStr;
+use std::{borrow::Cow, ffi::OsStr};
 
 use fuser::{Errno, FileAttr, RenameFlags, Request};
 use twz::{Binding, Error, MAX_DATA, NewObject, ObjectId, Rights};
@@ -13,11 +13,14 @@ use super::{
     errno,
     look::Look,
     nodes::{Dir, ROOT, SERVER},
+    spelling,
     table::{HIDDEN, is_hidden},
 };
 
 type Answer<T> = Result<T, Errno>;
 
+/// The longest name, here and there.
+const LONGEST: usize = 255;
 /// The longest path from the root, with room for what is hidden in a directory.
 const MOST_DEEP: usize = 16383 - (1 + HIDDEN.len());
 const MOST_PATH: usize = 4095;
@@ -34,15 +37,19 @@ pub struct New<'a> {
 
 impl Fs {
     /// A name, and the path that it has in the pool.
-    fn place<'n>(&self, parent: u64, name: &'n OsStr) -> Answer<(&'n str, String)> {
-        if name.len() > 255 {
+    fn place<'n>(&self, parent: u64, name: &'n OsStr) -> Answer<(Cow<'n, str>, String)> {
+        if name.len() > LONGEST {
             return Err(Errno::ENAMETOOLONG);
         }
-        let name = name.to_str().ok_or(Errno::EILSEQ)?;
-        if is_hidden(name) || parent == ROOT && name == PROCESSES {
+        let name = spelling::in_pool(name);
+        if name.len() > LONGEST {
+            return Err(Errno::EILSEQ);
+        }
+        if is_hidden(&name) || parent == ROOT && name == PROCESSES {
             return Err(Errno::EPERM);
         }
-        Ok((name, self.join(parent, name)?))
+        let path = self.join(parent, &name)?;
+        Ok((name, path))
     }
 
     fn join(&self, parent: u64, name: &str) -> Answer<String> {
@@ -68,10 +75,10 @@ impl Fs {
             other => other?,
         };
         let ino = match self.pool.lookup(&path).map_err(errno)? {
-            Binding::Object(id) => self.nodes.meet_at(id, parent, name),
+            Binding::Object(id) => self.nodes.meet_at(id, parent, &name),
             Binding::Directory => {
                 let marker = self.marker(&path);
-                self.meet_dir(parent, name, marker)
+                self.meet_dir(parent, &name, marker)
             }
         };
         self.attributes(ino).inspect_err(|_| self.nodes.forget(ino, 1))
@@ -193,7 +200,7 @@ impl Fs {
             return Err(errno(error));
         }
         self.changed(new.parent);
-        let ino = self.nodes.meet_at(id, new.parent, name);
+        let ino = self.nodes.meet_at(id, new.parent, &name);
         self.attributes(ino)
     }
 
@@ -213,7 +220,7 @@ impl Fs {
         })?;
         self.changed(parent);
         self.count(parent, 1);
-        let ino = self.meet_dir(parent, name, Some(marker));
+        let ino = self.meet_dir(parent, &name, Some(marker));
         self.attributes(ino)
     }
 
@@ -293,7 +300,7 @@ impl Fs {
             return Err(errno(error));
         }
         self.drop_marker(marker);
-        self.nodes.remove_dir(parent, name);
+        self.nodes.remove_dir(parent, &name);
         self.changed(parent);
         self.count(parent, -1);
         Ok(())
@@ -341,11 +348,25 @@ impl Fs {
         self.pool.bind(&path, id, false).map_err(errno)?;
         self.note(ino, |attr| attr.ctime = now());
         self.changed(parent);
-        self.nodes.meet_at(id, parent, name);
+        self.nodes.meet_at(id, parent, &name);
         self.attributes(ino)
     }
 
+    /// What rename(2) is asked.
     pub fn rename(
+        &mut self,
+        from: (u64, &OsStr),
+        to: (u64, &OsStr),
+        flags: RenameFlags,
+        request: &Request,
+    ) -> Answer<()> {
+        match flags.contains(RenameFlags::RENAME_WHITEOUT) {
+            true => self.move_and_white_out(from, to, flags, request),
+            false => self.move_name(from, to, flags),
+        }
+    }
+
+    fn move_name(
         &mut self,
         from: (u64, &OsStr),
         to: (u64, &OsStr),
@@ -361,18 +382,18 @@ impl Fs {
         };
         if flags == RenameFlags::RENAME_EXCHANGE {
             target.ok_or(Errno::ENOENT)?;
-            self.exchange((&old, &new), (from.0, old_name), (to.0, new_name))?;
+            self.exchange((&old, &new), (from.0, &old_name), (to.0, &new_name))?;
         } else if flags.is_empty() || flags == RenameFlags::RENAME_NOREPLACE {
             if !flags.is_empty() && target.is_some() {
                 return Err(Errno::EEXIST);
             }
             if source == Binding::Directory && target == Some(Binding::Directory) {
                 self.replace_dir(&old, &new)?;
-                self.nodes.remove_dir(to.0, new_name);
+                self.nodes.remove_dir(to.0, &new_name);
             } else {
                 self.replace(&old, &new, target)?;
             }
-            self.nodes.move_dir((from.0, old_name), (to.0, new_name));
+            self.nodes.move_dir((from.0, &old_name), (to.0, &new_name));
             if let Some(Binding::Object(id)) = target {
                 self.lost_name(id);
             }
@@ -388,10 +409,35 @@ impl Fs {
         }
         let moved = match source {
             Binding::Object(id) => self.nodes.number_of(id),
-            Binding::Directory => self.nodes.number_of_dir(to.0, new_name, None),
+            Binding::Directory => self.nodes.number_of_dir(to.0, &new_name, None),
         };
         self.note(moved, |attr| attr.ctime = now());
         Ok(())
+    }
+
+    /// Renames, and leaves a device that there is not where it was: a whiteout. Until that
+    /// has the name it is an orphan, which the next mount deletes.
+    fn move_and_white_out(
+        &mut self,
+        from: (u64, &OsStr),
+        to: (u64, &OsStr),
+        flags: RenameFlags,
+        request: &Request,
+    ) -> Answer<()> {
+        self.writable()?;
+        let (_, old) = self.place(from.0, from.1)?;
+        let attr = Attr::new(libc::S_IFCHR, request.uid(), request.gid());
+        let id = self.pool.create(&NewObject::default()).map_err(errno)?;
+        let made = self.table.set(&*self.pool, id, Attr { orphan: true, ..attr }).map_err(errno);
+        let done = made
+            .and_then(|()| self.move_name(from, to, flags.difference(RenameFlags::RENAME_WHITEOUT)))
+            .and_then(|()| self.pool.bind(&old, id, false).map_err(errno));
+        if done.is_ok() {
+            return self.table.set(&*self.pool, id, attr).map_err(errno);
+        }
+        let _ = self.table.remove(&*self.pool, id);
+        let _ = self.pool.delete(id);
+        done
     }
 
     /// Renames what may take the place of a file.

@@ -29,7 +29,10 @@ const READY: &str = "mounted\n";
 #[command(after_help = "EXAMPLES
   twz mount /mnt
   twz --pool pool.img mount --read-only /mnt
-  twz umount /mnt")]
+  twz umount /mnt
+
+A line of /etc/fstab, where mount.fuse.twz is in /sbin:
+  /var/lib/pool.img  /mnt  fuse.twz  noatime,nofail  0 0")]
 pub struct MountArgs {
     /// An empty directory
     #[arg(value_hint = ValueHint::DirPath)]
