@@ -56,8 +56,8 @@ const MAX_CONTEXTS: usize = 1 << 14;
 /// Most records of all that are loaded, together.
 const MAX_KEPT: usize = 8 * MAX_RECORDS as usize;
 
-/// Contexts that are kept though nobody holds them, at most: who comes back to one
-/// finds it loaded, or its signatures verified.
+/// Contexts that are kept though nobody holds them, at most, half a second after
+/// nobody does: who comes back to one finds it loaded, or its signatures verified.
 const IDLE: usize = 64;
 
 /// What a context that is not loaded allows: nothing.
@@ -236,16 +236,25 @@ impl Contexts {
         Ok(hold)
     }
 
-    /// Forgets contexts that nobody holds, the oldest first, until there is room for
-    /// `records` more. Returns one of them at a time, to be freed without the lock.
-    fn forget(&mut self, records: usize) -> Option<KBox<Context>> {
+    /// Those that nobody holds.
+    fn idle(&self) -> impl Iterator<Item = &Context> {
+        self.iter().filter(|context| context.holders() == 0)
+    }
+
+    /// Whether more are kept that nobody holds than are to be.
+    fn too_many_idle(&self) -> bool {
+        self.idle().count() > IDLE
+    }
+
+    /// Whether some have to go before one of `records` more is loaded.
+    fn crowded(&self, records: usize) -> bool {
         let kept: usize = self.iter().map(Context::records).sum();
-        let idle = |context: &&Context| context.holders.count() == 0;
-        let full = kept + records > MAX_KEPT || self.count >= MAX_CONTEXTS;
-        if !full && self.iter().filter(idle).count() <= IDLE {
-            return None;
-        }
-        let no = self.iter().filter(idle).min_by_key(|context| context.ticket).map(Context::no)?;
+        kept + records > MAX_KEPT || self.count >= MAX_CONTEXTS || self.too_many_idle()
+    }
+
+    /// Forgets the oldest that nobody holds. Returns it, to be freed without the lock.
+    fn forget(&mut self) -> Option<KBox<Context>> {
+        let no = self.idle().min_by_key(|context| context.ticket).map(Context::no)?;
         let forgotten = self.contexts.get_mut(no.0.checked_sub(1)? as usize)?.take();
         self.count -= forgotten.is_some() as usize;
         forgotten

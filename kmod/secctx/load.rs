@@ -182,7 +182,8 @@ impl Space {
         let mut forgotten = KVec::new();
         let (loaded, replaced, flaw) = self.change(|state| {
             let records = kept.records.len();
-            while let Some(context) = state.contexts.forget(records) {
+            while state.contexts.crowded(records) {
+                let Some(context) = state.contexts.forget() else { break };
                 forgotten.push(context, GFP_KERNEL)?;
             }
             if state.contexts.iter().map(Context::records).sum::<usize>() + records > MAX_KEPT {

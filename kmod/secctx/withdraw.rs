@@ -78,7 +78,21 @@ impl Space {
         }
         let waits = |context: &Context| context.built().next.is_some();
         let left = self.members.sweep();
+        self.forget_idle();
         self.look(|state| Ok(state.contexts.iter().any(waits))).unwrap_or(false) || left
+    }
+
+    /// Forgets contexts that nobody holds any more, for whoever held them has detached or
+    /// ended and nobody loads another, until no more are kept than are to be.
+    fn forget_idle(&self) {
+        while let Ok(true) = self.look(|state| Ok(state.contexts.too_many_idle())) {
+            let forgotten = self.change(|state| {
+                let crowded = state.contexts.too_many_idle();
+                Ok(crowded.then(|| state.contexts.forget()).flatten())
+            });
+            // Freed here, with the lock let go.
+            drop(forgotten);
+        }
     }
 }
 

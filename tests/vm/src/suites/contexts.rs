@@ -3,15 +3,18 @@
 //! SECURITY.md on the module, each test by its rule's number. What is taken out of page
 //! tables is among the attacks, who is attached in `attach.rs`.
 
-use std::cell::Cell;
+use std::{
+    cell::Cell,
+    time::{Duration, Instant},
+};
 
 use twz_abi::{
     DATA_START, ObjectId, PAGE, Rights, ioctl as abi,
     ioctl::attach_flags::SWITCH,
     meta, reason,
     security::{
-        ContextHeader, Gate, Grant, Key, MAX_RECORDS, Mask, Policy, RECORD, RevokeClaim,
-        context_flags,
+        ContextHeader, Gate, Grant, Key, MAX_ATTACHED, MAX_RECORDS, Mask, Policy, RECORD,
+        RevokeClaim, context_flags,
     },
 };
 use twz_core::security::link::digest;
@@ -20,7 +23,8 @@ use zerocopy::{FromBytes as _, IntoBytes as _};
 use crate::{
     errno::Errno,
     ktap::Test,
-    probe, process,
+    probe,
+    process::{self, Shared},
     security::{Owner, RecordBytes, context, put},
     suites::debugfs::{counted, text},
     sys::Session,
@@ -56,6 +60,7 @@ pub const TESTS: &[Test] = tests![
     s3_no_fault_verifies,
     a_context_that_is_deleted_goes_on_for_who_is_attached,
     many_contexts_come_and_go,
+    who_ends_leaves_few_contexts,
 ];
 
 const R: Rights = Rights::READ;
@@ -672,7 +677,6 @@ fn a_context_that_is_deleted_goes_on_for_who_is_attached() {
 
 fn many_contexts_come_and_go() {
     let s = stage();
-    let idle = || text("contexts").lines().filter(|line| line.contains(" holders 0 ")).count();
     for _ in 0..200 {
         let id = context(&s.session, s.owner.id, Rights::ALL, 0);
         let grant = s.owner.grant(s.secret, id, R, Gate::NONE);
@@ -680,6 +684,55 @@ fn many_contexts_come_and_go() {
         assert_eq!(s.session.load(id), Ok((1, 0)));
         assert_eq!(s.session.delete(id), Ok(()));
     }
-    assert!(idle() <= 65, "{} are kept, though nobody holds them", idle());
+    few_are_kept();
     assert_eq!(s.judged(&[&s.capability(R)]).0, 1, "one that is held stays");
+}
+
+fn who_ends_leaves_few_contexts() {
+    const EACH: usize = MAX_ATTACHED / 2;
+    let s = stage();
+    let ready = Shared::new();
+    // Together they hold more than are kept of those that nobody holds.
+    let hold = |_| {
+        process::fork(|| {
+            let session = Session::open();
+            for _ in 0..EACH {
+                let id = context(&session, s.owner.id, Rights::ALL, 0);
+                assert_eq!(session.attach(id, 0), Ok(()));
+                assert_eq!(session.delete(id), Ok(()));
+            }
+            ready.add(0, 1);
+            loop {
+                std::thread::sleep(Duration::from_secs(600));
+            }
+        })
+    };
+    let holders: Vec<_> = (0..12).map(hold).collect();
+    ready.await_at_least(0, 12);
+    assert!(kept(|holders| holders != "0") >= 12 * EACH);
+    holders.iter().for_each(process::Child::kill);
+    // Nobody loads any more.
+    soon("their holds go", || kept(|holders| holders != "0") < EACH);
+    few_are_kept();
+}
+
+/// How many contexts are loaded whose number of holders is such.
+fn kept(such: impl Fn(&str) -> bool) -> usize {
+    let text = text("contexts");
+    let holders = text.lines().filter_map(|line| line.split(' ').nth(2));
+    holders.filter(|holders| such(holders)).count()
+}
+
+/// No more are kept that nobody holds than are to be.
+fn few_are_kept() {
+    soon("few are kept", || kept(|holders| holders == "0") <= 64);
+}
+
+/// Waits for what is so half a second after the last change.
+fn soon(what: &str, so: impl Fn() -> bool) {
+    let end = Instant::now() + Duration::from_secs(10);
+    while !so() {
+        assert!(Instant::now() < end, "{what}: not in ten seconds");
+        std::thread::sleep(Duration::from_millis(100));
+    }
 }
