@@ -63,6 +63,24 @@ pub fn madvise(at: usize, len: usize, advice: i32) -> Result {
     Errno::check(done as libc::c_long).map(|_| ())
 }
 
+/// Has every page of this process's own be there: a child of fork has none of what is its
+/// program's file, and shares the others until it writes.
+pub fn populate_own() {
+    let maps = std::fs::read_to_string("/proc/self/maps").expect("maps");
+    // What is shared is objects; the names of what the kernel gives begin so.
+    for line in maps.lines().filter(|line| !line.contains("[v")) {
+        let advice = match line.split(' ').nth(1) {
+            Some("rw-p") => libc::MADV_POPULATE_WRITE,
+            Some("r--p" | "r-xp") => libc::MADV_POPULATE_READ,
+            _ => continue,
+        };
+        let range = line.split(' ').next().and_then(|range| range.split_once('-'));
+        let (from, to) = range.expect("a range");
+        let [from, to] = [from, to].map(|at| usize::from_str_radix(at, 16).expect("an address"));
+        madvise(from, to - from, advice).expect("populate");
+    }
+}
+
 impl Map {
     /// A mapping of `len` bytes wherever there is room.
     pub fn new(
