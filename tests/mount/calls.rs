@@ -25,7 +25,7 @@ use nix::{
 };
 use rustix::fs::getxattr;
 
-use crate::place::{Home, Place, errno, everywhere, image};
+use crate::place::{Home, Place, errno, everywhere, has, image};
 
 fn open(path: &Path) -> File {
     let mut options = OpenOptions::new();
@@ -209,10 +209,7 @@ fn holes_are_zeros() {
         };
         check(&file);
         file.sync_all().expect("durable");
-        if place.home == Home::Directory {
-            let hole = lseek(file.as_fd(), 0, Whence::SeekHole).expect("a hole");
-            assert_eq!(hole, 102_400);
-        }
+        assert_eq!(lseek(file.as_fd(), 0, Whence::SeekHole).expect("a hole"), 102_400);
         assert_eq!(lseek(file.as_fd(), 0, Whence::SeekData).expect("data"), 0);
         let past = lseek(file.as_fd(), size as i64, Whence::SeekData);
         assert_eq!(past, Err(nix::errno::Errno::ENXIO));
@@ -231,15 +228,81 @@ fn holes_are_zeros() {
     });
 }
 
+/// The next data or hole of a file, as it is open there.
+fn next(file: &File, at: i64, whence: Whence) -> i64 {
+    lseek(file.as_fd(), at, whence).expect("it is found")
+}
+
 #[test]
 fn what_is_not_written_yet_is_no_hole() {
     everywhere("calls::what_is_not_written_yet_is_no_hole", |place| {
         let file = open(&place.at("file"));
-        file.write_all_at(b"data", 1 << 20).expect("written");
-        let data = lseek(file.as_fd(), 0, Whence::SeekData).expect("data");
-        assert!(data <= 1 << 20, "{data}");
-        let hole = lseek(file.as_fd(), 1 << 20, Whence::SeekHole).expect("a hole");
-        assert!(hole >= (1 << 20) + 4, "{hole}");
+        for at in [1i64 << 20, 3 << 20, 2 << 20] {
+            file.write_all_at(b"data", at as u64).expect("written");
+            assert_eq!(next(&file, at - 4096, Whence::SeekData), at);
+            let end = file.metadata().expect("stat").len() as i64;
+            let hole = next(&file, at, Whence::SeekHole);
+            assert_eq!(hole, (at + 4096).min(end));
+        }
+        assert_eq!(next(&file, 0, Whence::SeekHole), 0);
+        // Whoever else looks finds the same, and what was written is still there.
+        let other = File::open(place.at("file")).expect("it opens");
+        assert_eq!(next(&other, 4096, Whence::SeekData), 1 << 20);
+        drop(file);
+        assert_eq!(next(&other, (1 << 20) + 4096, Whence::SeekData), 2 << 20);
+        let mut bytes = [0; 8];
+        other.read_exact_at(&mut bytes[..4], 2 << 20).expect("read");
+        assert_eq!(&bytes, b"data\0\0\0\0");
+    });
+}
+
+/// Looks for data that was stored through a mapping, which nobody is told of.
+const STORED: &str = r#"
+import mmap, os
+file = os.open("mapped", os.O_RDWR | os.O_CREAT)
+os.truncate(file, 1 << 20)
+memory = mmap.mmap(file, 1 << 20)
+for at in 5 << 16, 3 << 16, 7 << 16:
+    memory[at] = 1
+    assert os.lseek(file, at - 4096, os.SEEK_DATA) == at
+    assert os.lseek(file, at, os.SEEK_HOLE) == at + 4096
+    assert memory[at] == 1
+assert os.lseek(file, 0, os.SEEK_DATA) == 3 << 16
+"#;
+
+#[test]
+fn what_was_stored_is_no_hole() {
+    let test = "calls::what_was_stored_is_no_hole";
+    if has(test, &["python3"]) {
+        everywhere(test, |place| {
+            place.shell(&format!("python3 - <<'end'{STORED}end"));
+        });
+    }
+}
+
+#[test]
+fn many_look_for_holes_while_others_write() {
+    everywhere("calls::many_look_for_holes_while_others_write", |place| {
+        std::thread::scope(|scope| {
+            for n in 0..4 {
+                let path = place.at(&format!("file{}", n % 2));
+                scope.spawn(move || {
+                    let file = open(&path);
+                    for i in (n..400).step_by(4) {
+                        file.write_all_at(&[i as u8; 4096], i * 8192).expect("written");
+                        assert_eq!(next(&file, i as i64 * 8192, Whence::SeekData), i as i64 * 8192);
+                    }
+                });
+            }
+        });
+        for n in 0..2 {
+            let bytes = fs::read(place.at(&format!("file{n}"))).expect("read");
+            for (at, page) in bytes.chunks(4096).enumerate() {
+                let written = at % 2 == 0 && (at / 2) % 2 == n;
+                let byte = if written { (at / 2) as u8 } else { 0 };
+                assert!(page.iter().all(|b| *b == byte), "page {at} of file {n}");
+            }
+        }
     });
 }
 

@@ -12,11 +12,6 @@ const BOTH: &[Kind] = &[Mount, Image];
 /// Layers, the reason, and the cases as `SUITE.CASE` or `SUITE.JOB.CASE`.
 const KNOWN: &[(&[Kind], &str, &[&str])] = &[
     (BOTH, "no O_TMPFILE on a mount", &["progs.o_tmpfile"]),
-    (
-        &[Image],
-        "what the kernel caches may be data",
-        &["progs.seek_data_and_hole", "coreutils.cp.sparse-extents", "coreutils.cp.sparse-perf"],
-    ),
     (BOTH, "what is mounted is a path, and df looks there", &["coreutils.df.df-symlink"]),
     (
         BOTH,
@@ -51,7 +46,7 @@ mod tests {
     fn only_on_the_layers_that_are_named() {
         assert!(why(Mount, "progs.o_tmpfile").is_some());
         assert_eq!(why(Kind::Names, "progs.o_tmpfile"), None);
-        assert_eq!(why(Mount, "progs.seek_data_and_hole"), None);
+        assert_eq!(why(Image, "coreutils.du.bigtime"), None);
         assert_eq!(why(Mount, "o_tmpfile"), None);
     }
 }

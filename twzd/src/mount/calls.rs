@@ -23,7 +23,8 @@ use super::{
     Cache, Fs, SERVER,
     attr::nanoseconds,
     open::Change,
-    reply::{attr, empty, entry, forget, nothing, sized},
+    reply::{attr, empty, entry, forget, nothing, offset, sized},
+    seek::{Seek, Seeker},
     tree::New,
 };
 
@@ -34,6 +35,7 @@ pub struct Calls {
     /// How long the kernel may rely on what it was told.
     pub valid: Duration,
     pub notifier: Arc<OnceLock<Notifier>>,
+    pub seeker: Seeker,
 }
 
 impl Calls {
@@ -467,13 +469,10 @@ impl Filesystem for Calls {
         whence: i32,
         reply: ReplyLseek,
     ) {
-        if self.cache == Cache::Writeback {
-            // Of what it has not written yet the kernel says nothing: to it all is data.
-            return reply.error(Errno::ENOSYS);
-        }
-        match self.fs().seek(ino.0, at, whence) {
-            Ok(found) => reply.offset(found),
-            Err(errno) => reply.error(errno),
+        let fs = self.fs();
+        match self.cache == Cache::Writeback && fs.is_written(ino.0) {
+            true => self.seeker.ask(Seek { ino, at, whence, reply }),
+            false => offset(fs.seek(ino.0, at, whence), reply),
         }
     }
 

@@ -5,8 +5,8 @@
 //! [`Fs`] is the file system, over any pool: its names in [`tree`], and how they are spelled
 //! in [`spelling`], what is open in [`open`], what is in a file in [`content`] and [`piece`],
 //! what is seen of it in [`look`], what POSIX wants besides in [`attr`], [`table`], [`xattr`]
-//! and [`links`], which inodes there are in [`nodes`]. [`calls`] and [`reply`] answer the
-//! kernel with it, and [`serve`] mounts it and takes it down.
+//! and [`links`], which inodes there are in [`nodes`]. [`calls`], [`reply`]
+//! and [`seek`] answer the kernel with it, and [`serve`] mounts it and takes it down.
 
 mod attr;
 mod calls;
@@ -17,6 +17,7 @@ mod nodes;
 mod open;
 mod piece;
 mod reply;
+mod seek;
 mod serve;
 mod spelling;
 mod table;

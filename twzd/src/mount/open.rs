@@ -119,7 +119,13 @@ impl Fs {
     /// Whether a file may be changed behind the kernel's back, which writes to it itself.
     pub fn changes_unseen(&self, ino: u64) -> bool {
         let open = self.nodes.object(ino);
-        open.is_some_and(|object| object.backing.is_some() && object.writers != 0)
+        open.is_some_and(|object| object.backing.is_some()) && self.is_written(ino)
+    }
+
+    /// Whether somebody has a file open for writing, so that the kernel may have some of it
+    /// that it has not written: who closes it last has that written.
+    pub fn is_written(&self, ino: u64) -> bool {
+        self.nodes.object(ino).is_some_and(|object| object.writers != 0)
     }
 
     /// Closes a file once that was opened with these flags.

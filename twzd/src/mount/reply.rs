@@ -4,7 +4,8 @@
 use std::{sync::OnceLock, time::Duration};
 
 use fuser::{
-    Errno, FileAttr, Generation, INodeNo, Notifier, ReplyAttr, ReplyEmpty, ReplyEntry, ReplyXattr,
+    Errno, FileAttr, Generation, INodeNo, Notifier, ReplyAttr, ReplyEmpty, ReplyEntry, ReplyLseek,
+    ReplyXattr,
 };
 
 use super::attr::Attr;
@@ -45,6 +46,14 @@ pub fn forget(notifier: &OnceLock<Notifier>, ino: INodeNo) {
 pub fn empty(done: Result<(), Errno>, reply: ReplyEmpty) {
     match done {
         Ok(()) => reply.ok(),
+        Err(errno) => reply.error(errno),
+    }
+}
+
+/// Where something was found.
+pub fn offset(found: Result<i64, Errno>, reply: ReplyLseek) {
+    match found {
+        Ok(found) => reply.offset(found),
         Err(errno) => reply.error(errno),
     }
 }

@@ -28,7 +28,7 @@ use nix::{
 };
 use twz::Backend;
 
-use super::{Fs, HIDDEN, calls::Calls};
+use super::{Fs, HIDDEN, calls::Calls, seek::Seeker};
 use crate::exit::{Fail, Outcome};
 
 const DEVICE: &str = "/dev/fuse";
@@ -68,8 +68,6 @@ pub fn serve(pool: Box<dyn Backend>, options: &Options, ready: impl FnOnce()) ->
     // An image is nobody else's meanwhile.
     let valid = Duration::from_secs(if info.home == "image" { 60 } else { 1 });
     let fs = Arc::new(Mutex::new(Fs::new(pool, options.read_only)?));
-    let notifier = Arc::new(OnceLock::new());
-    let calls = Calls { fs: Arc::clone(&fs), cache, valid, notifier: Arc::clone(&notifier) };
 
     open_many();
     // Before there are threads, so that none of them is who gets the signal.
@@ -79,6 +77,11 @@ pub fn serve(pool: Box<dyn Backend>, options: &Options, ready: impl FnOnce()) ->
         .and_then(|()| SignalFd::with_flags(&stop, SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK));
     let signals = signals.map_err(|error| cannot("wait for signals", error.into()))?;
 
+    let notifier = Arc::new(OnceLock::new());
+    let seeker = Seeker::start(Arc::clone(&fs), Arc::clone(&notifier))
+        .map_err(|error| cannot("start a thread", error))?;
+    let calls =
+        Calls { fs: Arc::clone(&fs), cache, valid, notifier: Arc::clone(&notifier), seeker };
     let session = attach(calls, options, &info.path, root)?;
     let _ = notifier.set(session.notifier());
     let (here, there) = UnixStream::pair().map_err(|error| cannot("serve", error))?;
