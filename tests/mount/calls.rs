@@ -25,7 +25,7 @@ use nix::{
 };
 use rustix::fs::getxattr;
 
-use crate::place::{Home, Place, errno, everywhere, has, image};
+use crate::place::{Home, Place, errno, everywhere, has, homes, image, mountable};
 
 fn open(path: &Path) -> File {
     let mut options = OpenOptions::new();
@@ -390,6 +390,27 @@ fn a_name_that_is_not_there_is_asked_for_once() {
         fs::rename(place.at("moved"), &path).expect("renamed");
         assert!(fs::symlink_metadata(&path).is_ok());
     });
+}
+
+#[test]
+fn a_pool_that_is_said_to_be_its_own_is_asked_once() {
+    let test = "calls::a_pool_that_is_said_to_be_its_own_is_asked_once";
+    if !mountable(test) {
+        return;
+    }
+    let place = Place::new(homes()[0]);
+    let dir = place.dir();
+    place.twz(&["mount", "--alone", dir.to_str().expect("UTF-8")]);
+    let before = slept(&place);
+    for _ in 0..1000 {
+        assert_eq!(errno(fs::metadata(place.at("none"))), libc::ENOENT);
+    }
+    let asked = slept(&place) - before;
+    assert!(asked < 100, "{asked}");
+    fs::write(place.at("none"), "it is there").expect("written");
+    assert_eq!(fs::read(place.at("none")).expect("read"), b"it is there");
+    place.unmount();
+    place.check();
 }
 
 /// What is in a directory, in order.

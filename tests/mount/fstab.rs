@@ -31,7 +31,7 @@ fn options_of_a_line_are_heeded_or_refused() {
     }
     for &home in homes() {
         let place = Place::new(home);
-        let usual = "rw,noexec,noatime,cache=writeback,nofail,x-systemd.automount";
+        let usual = "rw,noexec,noatime,cache=writeback,alone,nofail,x-systemd.automount";
         assert_eq!(helper(&place, &["-n", "-o", usual]), (Some(0), String::new()));
         let options = shown(&place).expect("mounted");
         assert!(

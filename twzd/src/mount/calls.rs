@@ -34,6 +34,8 @@ pub struct Calls {
     pub cache: Cache,
     /// How long the kernel may rely on what it was told.
     pub valid: Duration,
+    /// How long on that there is nothing of a name, unless it is to ask each time.
+    pub absent: Option<Duration>,
     pub notifier: Arc<OnceLock<Notifier>>,
     pub seeker: Seeker,
 }
@@ -94,11 +96,10 @@ impl Filesystem for Calls {
 
     fn lookup(&self, _: &Request, parent: INodeNo, name: &OsStr, reply: ReplyEntry) {
         let mut fs = self.fs();
-        match fs.lookup(parent.0, name) {
-            Err(errno) if i32::from(errno) == libc::ENOENT && fs.alone() => {
-                nothing(self.valid, reply);
-            }
-            done => entry(self.valid(&fs, &done), done, reply),
+        let done = fs.lookup(parent.0, name);
+        match (self.absent, &done) {
+            (Some(valid), Err(errno)) if i32::from(*errno) == libc::ENOENT => nothing(valid, reply),
+            _ => entry(self.valid(&fs, &done), done, reply),
         }
     }
 

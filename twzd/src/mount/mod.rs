@@ -90,11 +90,6 @@ impl Fs {
         })
     }
 
-    /// Whether nobody else has the pool, and so nobody else changes it.
-    pub fn alone(&self) -> bool {
-        self.alone
-    }
-
     /// Makes all that was done so far durable.
     pub fn sync(&mut self) -> twz::Result<()> {
         if self.read_only {

@@ -53,6 +53,8 @@ pub enum Cache {
 pub struct Options {
     pub dir: PathBuf,
     pub read_only: bool,
+    /// Nobody else makes names in the pool meanwhile.
+    pub alone: bool,
     /// `None` chooses what is fastest here.
     pub cache: Option<Cache>,
 }
@@ -66,7 +68,9 @@ pub fn serve(pool: Box<dyn Backend>, options: &Options, ready: impl FnOnce()) ->
         false => Cache::Writeback,
     });
     // An image is nobody else's meanwhile.
-    let valid = Duration::from_secs(if info.home == "image" { 60 } else { 1 });
+    let image = info.home == "image";
+    let valid = Duration::from_secs(if image { 60 } else { 1 });
+    let absent = (image || options.alone).then_some(Duration::from_secs(60));
     let fs = Arc::new(Mutex::new(Fs::new(pool, options.read_only)?));
 
     open_many();
@@ -80,8 +84,14 @@ pub fn serve(pool: Box<dyn Backend>, options: &Options, ready: impl FnOnce()) ->
     let notifier = Arc::new(OnceLock::new());
     let seeker = Seeker::start(Arc::clone(&fs), Arc::clone(&notifier))
         .map_err(|error| cannot("start a thread", error))?;
-    let calls =
-        Calls { fs: Arc::clone(&fs), cache, valid, notifier: Arc::clone(&notifier), seeker };
+    let calls = Calls {
+        fs: Arc::clone(&fs),
+        cache,
+        valid,
+        absent,
+        notifier: Arc::clone(&notifier),
+        seeker,
+    };
     let session = attach(calls, options, &info.path, root)?;
     let _ = notifier.set(session.notifier());
     let (here, there) = UnixStream::pair().map_err(|error| cannot("serve", error))?;

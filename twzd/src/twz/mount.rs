@@ -40,6 +40,11 @@ pub struct MountArgs {
     /// Change nothing
     #[arg(long, short)]
     read_only: bool,
+    /// Nobody else makes names in the pool meanwhile: what is not there need not be asked for
+    ///
+    /// The kernel relies for a minute on that a name is missing. In an image it does anyway.
+    #[arg(long)]
+    alone: bool,
     /// Stay in the foreground until it is unmounted
     #[arg(long, short)]
     foreground: bool,
@@ -72,7 +77,8 @@ impl MountArgs {
         if !self.foreground && !self.daemon {
             return self.start(session, &dir);
         }
-        let options = Options { dir, read_only: self.read_only, cache: self.cache };
+        let options =
+            Options { dir, read_only: self.read_only, alone: self.alone, cache: self.cache };
         fuse::serve(session.open()?, &options, || {
             if self.daemon {
                 let _ = part();
@@ -90,6 +96,7 @@ impl MountArgs {
         let absolute = std::path::absolute(&pool).map_err(Fail::file("find", &pool))?;
         command.arg("--pool").arg(absolute).arg("mount").arg("--daemon");
         command.args(self.read_only.then_some("--read-only"));
+        command.args(self.alone.then_some("--alone"));
         command.args(session.json().then_some("--json"));
         if let Some(cache) = self.cache {
             command.arg(format!("--cache={}", format!("{cache:?}").to_lowercase()));

@@ -57,6 +57,7 @@ const BOUNDS: &[Bound] = &[
     ("open_close", "mount_image", "tmpfs", &[Value(60e3)]),
     ("create_unlink", "mount_image", "tmpfs", &[Value(150e3)]),
     ("speedtest1_wall", "mount_image", "tmpfs", &[Ratio(5.0)]),
+    ("speedtest1_wall", "mount_alone", "tmpfs", &[Ratio(5.0)]),
     ("pread_4k", "mount_thru", "tmpfs", &[Ratio(1.7)]),
     ("pwrite_4k", "mount_thru", "tmpfs", &[Value(25e3)]),
 ];
