@@ -40,6 +40,7 @@ for what in "$@"; do
             ;;
         fuzz) need g++ g++ ;;
         mount)
+            need acl setfacl
             need fuse3 fusermount3
             need git git
             need python3 python3

@@ -9,6 +9,7 @@ mod calls;
 mod dirs;
 mod fstab;
 mod life;
+mod lists;
 mod long;
 mod objects;
 mod owners;

@@ -19,7 +19,7 @@ program=$(sed -nE 's/.*"name":"mount".*"executable":"([^"]+)".*/\1/p' "$work/bui
 strip -o "$work/mount-tests" "$program"
 
 add=(--add "$work/mount-tests")
-for name in git sqlite3 rsync; do
+for name in git sqlite3 rsync setfacl getfacl setpriv; do
     if found=$(command -v "$name"); then add+=(--add "$(realpath "$found")=/usr/bin/$name"); fi
 done
 # Python finds its library in an archive, but for what is not in Python.

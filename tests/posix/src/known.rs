@@ -13,16 +13,6 @@ const BOTH: &[Kind] = &[Mount, Image];
 const KNOWN: &[(&[Kind], &str, &[&str])] = &[
     (BOTH, "no O_TMPFILE on a mount", &["progs.o_tmpfile"]),
     (BOTH, "what is mounted is a path, and df looks there", &["coreutils.df.df-symlink"]),
-    (
-        BOTH,
-        "no access control lists on a mount",
-        &[
-            "coreutils.cp.acl",
-            "coreutils.ls.slink-acl",
-            "coreutils.mkdir.p-acl",
-            "coreutils.mv.acl",
-        ],
-    ),
     (&[Mount], "times of a mount are nanoseconds in 64 bits", &["coreutils.du.bigtime"]),
     (
         BOTH,

@@ -15,6 +15,8 @@ pub const RECORD: usize = 64;
 const MADE: u32 = 1 << 16;
 /// The last name is gone, and the object goes when nobody has it open.
 const ORPHAN: u32 = 1 << 17;
+/// It has access control lists.
+const LISTED: u32 = 1 << 18;
 
 /// What POSIX says of a file. Times are nanoseconds since 1970.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -29,6 +31,7 @@ pub struct Attr {
     pub ctime: i64,
     pub made: bool,
     pub orphan: bool,
+    pub listed: bool,
 }
 
 impl Attr {
@@ -36,7 +39,8 @@ impl Attr {
     pub fn new(mode: u32, uid: u32, gid: u32) -> Self {
         let now = now();
         let (atime, mtime, ctime) = (now, now, now);
-        Self { mode, uid, gid, rdev: 0, atime, mtime, ctime, made: true, orphan: false }
+        let (made, orphan, listed) = (true, false, false);
+        Self { mode, uid, gid, rdev: 0, atime, mtime, ctime, made, orphan, listed }
     }
 
     /// Of an object that has no record: what its default rights say.
@@ -45,14 +49,14 @@ impl Attr {
         let mode = bit(Rights::READ, 0o444) | bit(Rights::WRITE, 0o200) | bit(Rights::EXEC, 0o111);
         let (atime, mtime, ctime) = (since, since, since);
         let mode = libc::S_IFREG | mode;
-        Self { mode, uid, gid, rdev: 0, atime, mtime, ctime, made: false, orphan: false }
+        Self { atime, mtime, ctime, made: false, ..Self::new(mode, uid, gid) }
     }
 
     /// Of a directory of names that has no record.
     pub fn of_directory(since: i64, (uid, gid): (u32, u32)) -> Self {
         let (atime, mtime, ctime) = (since, since, since);
         let mode = libc::S_IFDIR | 0o755;
-        Self { mode, uid, gid, rdev: 0, atime, mtime, ctime, made: false, orphan: false }
+        Self { atime, mtime, ctime, made: false, ..Self::new(mode, uid, gid) }
     }
 
     /// The type bits of the mode.
@@ -95,7 +99,8 @@ impl Attr {
 
     /// The record of `id`. MOUNT.md says what is where.
     pub fn record(&self, id: ObjectId) -> [u8; RECORD] {
-        let flags = if self.made { MADE } else { 0 } | if self.orphan { ORPHAN } else { 0 };
+        let flags = [(self.made, MADE), (self.orphan, ORPHAN), (self.listed, LISTED)];
+        let flags = flags.iter().filter(|(so, _)| *so).fold(0, |all, (_, flag)| all | flag);
         let words = [
             id.lo,
             id.hi,
@@ -132,6 +137,7 @@ impl Attr {
             ctime: ctime as i64,
             made: flags & MADE != 0,
             orphan: flags & ORPHAN != 0,
+            listed: flags & LISTED != 0,
         };
         id.is_valid().then_some((id, attr))
     }
@@ -180,7 +186,9 @@ mod tests {
     #[test]
     fn a_record_says_what_was_put_in() {
         let id = ObjectId { lo: 7, hi: 9 };
-        for (made, orphan) in [(true, false), (false, false), (true, true)] {
+        for (made, orphan, listed) in
+            [(true, false, false), (false, false, true), (true, true, false)]
+        {
             let attr = Attr {
                 mode: libc::S_IFCHR | 0o4751,
                 uid: 3,
@@ -191,6 +199,7 @@ mod tests {
                 ctime: 1,
                 made,
                 orphan,
+                listed,
             };
             assert_eq!(Attr::of_record(&attr.record(id)), Some((id, attr)));
         }

@@ -83,6 +83,8 @@ impl Filesystem for Calls {
         }
         // Without, the kernel asks for a file's capabilities before each write of its own.
         let _ = config.add_capabilities(InitFlags::FUSE_HANDLE_KILLPRIV_V2);
+        // A directory's list for what is made in it takes the umask's place.
+        let _ = config.add_capabilities(InitFlags::FUSE_POSIX_ACL | InitFlags::FUSE_DONT_MASK);
         if self.cache == Cache::Writeback {
             let _ = config.add_capabilities(InitFlags::FUSE_WRITEBACK_CACHE);
         }
@@ -164,11 +166,11 @@ impl Filesystem for Calls {
         parent: INodeNo,
         name: &OsStr,
         mode: u32,
-        _: u32,
+        umask: u32,
         rdev: u32,
         reply: ReplyEntry,
     ) {
-        let new = New { parent: parent.0, name, mode, rdev, text: &[] };
+        let new = New { parent: parent.0, name, mode, umask, rdev, text: &[] };
         entry(self.valid, self.fs().make(&new, request), reply);
     }
 
@@ -178,10 +180,10 @@ impl Filesystem for Calls {
         parent: INodeNo,
         name: &OsStr,
         mode: u32,
-        _: u32,
+        umask: u32,
         reply: ReplyEntry,
     ) {
-        entry(self.valid, self.fs().make_dir(parent.0, name, mode, request), reply);
+        entry(self.valid, self.fs().make_dir(parent.0, name, (mode, umask), request), reply);
     }
 
     fn unlink(&self, _: &Request, parent: INodeNo, name: &OsStr, reply: ReplyEmpty) {
@@ -201,7 +203,8 @@ impl Filesystem for Calls {
         reply: ReplyEntry,
     ) {
         let text = target.as_os_str().as_bytes();
-        let new = New { parent: parent.0, name, mode: libc::S_IFLNK | 0o777, rdev: 0, text };
+        let new =
+            New { parent: parent.0, name, mode: libc::S_IFLNK | 0o777, umask: 0, rdev: 0, text };
         entry(self.valid, self.fs().make(&new, request), reply);
     }
 
@@ -247,13 +250,13 @@ impl Filesystem for Calls {
         parent: INodeNo,
         name: &OsStr,
         mode: u32,
-        _: u32,
+        umask: u32,
         flags: i32,
         reply: ReplyCreate,
     ) {
         let mut fs = self.fs();
         let mode = libc::S_IFREG | mode & 0o7777;
-        let new = New { parent: parent.0, name, mode, rdev: 0, text: &[] };
+        let new = New { parent: parent.0, name, mode, umask, rdev: 0, text: &[] };
         let made = fs.make(&new, request).and_then(|attr| {
             let opened = fs.open(attr.ino.0, flags);
             opened.map(|_| attr).inspect_err(|_| fs.nodes.forget(attr.ino.0, 1))
@@ -418,22 +421,16 @@ impl Filesystem for Calls {
     }
 
     fn getxattr(&self, _: &Request, ino: INodeNo, name: &OsStr, size: u32, reply: ReplyXattr) {
-        match self.fs().get_xattr(ino.0, name) {
-            Ok(value) => sized(&value, size, reply),
-            Err(errno) => reply.error(errno),
-        }
+        sized(self.fs().get_xattr(ino.0, name), size, reply);
     }
 
     fn listxattr(&self, _: &Request, ino: INodeNo, size: u32, reply: ReplyXattr) {
-        match self.fs().list_xattr(ino.0) {
-            Ok(names) => sized(&names, size, reply),
-            Err(errno) => reply.error(errno),
-        }
+        sized(self.fs().list_xattr(ino.0), size, reply);
     }
 
     fn setxattr(
         &self,
-        _: &Request,
+        by: &Request,
         ino: INodeNo,
         name: &OsStr,
         value: &[u8],
@@ -441,11 +438,11 @@ impl Filesystem for Calls {
         _: u32,
         reply: ReplyEmpty,
     ) {
-        empty(self.fs().set_xattr(ino.0, name, value, how), reply);
+        empty(self.fs().set_xattr(ino.0, name, value, how, by), reply);
     }
 
-    fn removexattr(&self, _: &Request, ino: INodeNo, name: &OsStr, reply: ReplyEmpty) {
-        empty(self.fs().remove_xattr(ino.0, name), reply);
+    fn removexattr(&self, by: &Request, ino: INodeNo, name: &OsStr, reply: ReplyEmpty) {
+        empty(self.fs().remove_xattr(ino.0, name, by), reply);
     }
 
     fn fallocate(

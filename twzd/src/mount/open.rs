@@ -13,6 +13,7 @@ use super::{
     attr::{kind, nanoseconds, now},
     content::Content,
     errno,
+    lists::Heritage,
     nodes::{Object, ROOT},
     spelling,
     table::is_hidden,
@@ -265,6 +266,9 @@ impl Fs {
         if mode.or(change.uid).or(change.gid).is_some() && id.is_none() {
             self.give_record(ino)?;
         }
+        if let Some(mode) = change.mode {
+            self.list_follows(ino, mode)?;
+        }
         self.note(ino, |attr| {
             let now = now();
             if let Some(mode) = change.mode {
@@ -326,7 +330,7 @@ impl Fs {
         let path = self.nodes.path(ino).ok_or(Errno::ENOENT)?;
         let marker = match self.marker(&path) {
             Some(id) => id,
-            None => self.mark(&path, attr)?,
+            None => self.mark(&path, &Heritage { attr, lists: Vec::new() })?,
         };
         if let Some(dir) = self.nodes.dir_mut(ino) {
             dir.marker = Some(marker);

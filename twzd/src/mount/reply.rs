@@ -59,10 +59,11 @@ pub fn offset(found: Result<i64, Errno>, reply: ReplyLseek) {
 }
 
 /// An extended attribute, or how long it is.
-pub fn sized(value: &[u8], size: u32, reply: ReplyXattr) {
-    match size as usize {
-        0 => reply.size(value.len() as u32),
-        room if room < value.len() => reply.error(Errno::ERANGE),
-        _ => reply.data(value),
+pub fn sized(value: Result<Vec<u8>, Errno>, size: u32, reply: ReplyXattr) {
+    match (value, size as usize) {
+        (Err(errno), _) => reply.error(errno),
+        (Ok(value), 0) => reply.size(value.len() as u32),
+        (Ok(value), room) if room < value.len() => reply.error(Errno::ERANGE),
+        (Ok(value), _) => reply.data(&value),
     }
 }

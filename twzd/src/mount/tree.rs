@@ -11,6 +11,7 @@ use super::{
     Fs, PROCESSES,
     attr::{Attr, now},
     errno,
+    lists::Heritage,
     look::Look,
     nodes::{Dir, ROOT, SERVER},
     spelling,
@@ -30,6 +31,7 @@ pub struct New<'a> {
     pub parent: u64,
     pub name: &'a OsStr,
     pub mode: u32,
+    pub umask: u32,
     pub rdev: u32,
     /// What is in it from the start: the text of a symbolic link.
     pub text: &'a [u8],
@@ -121,7 +123,7 @@ impl Fs {
         std::process::id().to_string()
     }
 
-    fn dir_attr(&self, dir: &Dir) -> Attr {
+    pub(super) fn dir_attr(&self, dir: &Dir) -> Attr {
         dir.marker.and_then(|id| self.table.get(id)).unwrap_or(dir.attr)
     }
 
@@ -157,47 +159,35 @@ impl Fs {
         self.note(dir, |attr| (attr.mtime, attr.ctime) = (now(), now()));
     }
 
-    /// Who is to own what is made in `parent`, and its mode.
-    fn inherited(&self, parent: u64, mode: u32, request: &Request) -> Attr {
-        let mut attr = Attr::new(mode, request.uid(), request.gid());
-        if let Some(dir) = self.nodes.dir(parent).map(|dir| self.dir_attr(dir))
-            && dir.mode & libc::S_ISGID != 0
-        {
-            attr.gid = dir.gid;
-            if attr.format() == libc::S_IFDIR {
-                attr.mode |= libc::S_ISGID;
-            }
-        }
-        attr
-    }
-
     /// Makes a file of any type but a directory.
     pub fn make(&mut self, new: &New<'_>, request: &Request) -> Answer<FileAttr> {
         self.writable()?;
         let (name, path) = self.place(new.parent, new.name)?;
-        let attr = Attr { rdev: new.rdev, ..self.inherited(new.parent, new.mode, request) };
+        let heritage = self.inherited(new.parent, (new.mode, new.umask), request)?;
+        let attr = Attr { rdev: new.rdev, ..heritage.attr };
         let size = new.text.len() as u64;
         let id = self.pool.create(&NewObject { size, ..NewObject::default() }).map_err(errno)?;
         // What is no plain file has its type in the table: that goes first.
         let plain = attr.format() == libc::S_IFREG;
-        let mut done = Ok(());
-        if !plain {
-            done = self.table.set(&*self.pool, id, attr);
+        let mut done = self.give_lists(id, &heritage);
+        if done.is_ok() && !plain {
+            done = self.table.set(&*self.pool, id, attr).map_err(errno);
             if size != 0 {
-                done = done.and_then(|()| self.pool.write(id, twz::DATA_START, new.text));
+                let written = || self.pool.write(id, twz::DATA_START, new.text).map_err(errno);
+                done = done.and_then(|()| written());
             }
         }
-        let mut done = done.and_then(|()| self.pool.bind(&path, id, false));
+        done = done.and_then(|()| self.pool.bind(&path, id, false).map_err(errno));
         if done.is_ok() && plain {
-            done = self.table.set(&*self.pool, id, attr);
+            done = self.table.set(&*self.pool, id, attr).map_err(errno);
             if done.is_err() {
                 let _ = self.pool.unbind(&path);
             }
         }
-        if let Err(error) = done {
+        if let Err(errno) = done {
             let _ = self.table.remove(&*self.pool, id);
             let _ = self.pool.delete(id);
-            return Err(errno(error));
+            return Err(errno);
         }
         self.changed(new.parent);
         let ino = self.nodes.meet_at(id, new.parent, &name);
@@ -208,14 +198,15 @@ impl Fs {
         &mut self,
         parent: u64,
         name: &OsStr,
-        mode: u32,
+        (mode, umask): (u32, u32),
         request: &Request,
     ) -> Answer<FileAttr> {
         self.writable()?;
         let (name, path) = self.place(parent, name)?;
-        let attr = self.inherited(parent, libc::S_IFDIR | mode & 0o7777, request);
+        let mode = libc::S_IFDIR | mode & 0o7777;
+        let heritage = self.inherited(parent, (mode, umask), request)?;
         self.pool.make_dir(&path).map_err(errno)?;
-        let marker = self.mark(&path, attr).inspect_err(|_| {
+        let marker = self.mark(&path, &heritage).inspect_err(|_| {
             let _ = self.pool.remove_dir(&path);
         })?;
         self.changed(parent);
@@ -225,18 +216,18 @@ impl Fs {
     }
 
     /// Gives the directory at `path` a record.
-    pub(super) fn mark(&mut self, path: &str, attr: Attr) -> Answer<ObjectId> {
+    pub(super) fn mark(&mut self, path: &str, heritage: &Heritage) -> Answer<ObjectId> {
         let id = self.pool.create(&NewObject::default()).map_err(errno)?;
         let hidden = format!("{path}/{HIDDEN}");
-        let set = self.table.set(&*self.pool, id, attr);
-        match set.and_then(|()| self.pool.bind(&hidden, id, false)) {
-            Ok(()) => Ok(id),
-            Err(error) => {
-                let _ = self.table.remove(&*self.pool, id);
-                let _ = self.pool.delete(id);
-                Err(errno(error))
-            }
+        let done = self.give_lists(id, heritage).and_then(|()| {
+            let set = self.table.set(&*self.pool, id, heritage.attr);
+            set.and_then(|()| self.pool.bind(&hidden, id, false)).map_err(errno)
+        });
+        if done.is_err() {
+            let _ = self.table.remove(&*self.pool, id);
+            let _ = self.pool.delete(id);
         }
+        done.map(|()| id)
     }
 
     pub fn unlink(&mut self, parent: u64, name: &OsStr) -> Answer<()> {

@@ -4,6 +4,7 @@
 //! ([`super::table`]). Who may read and set which is the kernel's to decide.
 
 use std::{
+    borrow::Cow,
     collections::{BTreeMap, HashSet},
     ffi::OsStr,
     fs::File,
@@ -11,14 +12,22 @@ use std::{
     sync::Arc,
 };
 
-use fuser::Errno;
+use fuser::{Errno, Request};
 use rustix::fs::{XattrFlags, fgetxattr, flistxattr, fremovexattr, fsetxattr};
 use twz::{Backend, Binding, DATA_START, Error, NewObject, ObjectId, Result, Rights};
 
-use super::{Fs, attr::now, errno};
+use super::{
+    Fs,
+    attr::now,
+    errno,
+    lists::{self, ACCESS, DEFAULT},
+};
 
 type Answer<T> = std::result::Result<T, Errno>;
 type Values = BTreeMap<Vec<u8>, Vec<u8>>;
+
+/// What the names of those begin with that are not programs' own.
+const OWN: &[u8] = b"user.twz.";
 
 /// The attribute that says which object a file is. It is not listed: whoever copies
 /// attributes is not to copy it.
@@ -151,9 +160,25 @@ fn settable(name: &OsStr) -> Answer<&[u8]> {
     let name = name.as_bytes();
     let known = [&b"user."[..], b"trusted.", b"security."];
     match known.iter().any(|kind| name.starts_with(kind)) {
-        true if name == ID => Err(Errno::EPERM),
+        true if name.starts_with(OWN) => Err(Errno::EPERM),
         true => Ok(name),
         false => Err(Errno::EOPNOTSUPP),
+    }
+}
+
+/// What an attribute is named on the host's file: a list there would be for that file.
+fn on_host(name: &[u8]) -> Cow<'_, [u8]> {
+    match lists::which(name) {
+        Some(list) => [OWN, list.strip_prefix(b"system.").unwrap_or(list)].concat().into(),
+        None => name.into(),
+    }
+}
+
+/// The name by which programs know what the host's file has, if they are to.
+fn for_programs(name: &[u8]) -> Option<&[u8]> {
+    match name.starts_with(OWN) {
+        true => [ACCESS, DEFAULT].into_iter().find(|list| *on_host(list) == *name),
+        false => Some(name),
     }
 }
 
@@ -163,7 +188,7 @@ fn host(error: rustix::io::Errno) -> Errno {
 
 impl Fs {
     /// The object that has a file's or directory's attributes; a directory may have none.
-    fn keeper(&self, ino: u64) -> Option<ObjectId> {
+    pub(super) fn keeper(&self, ino: u64) -> Option<ObjectId> {
         self.id_of(ino).or_else(|| self.nodes.dir(ino)?.marker)
     }
 
@@ -175,21 +200,57 @@ impl Fs {
         }
     }
 
+    /// What an attribute is, whatever its name.
+    pub(super) fn value(&self, ino: u64, id: ObjectId, name: &[u8]) -> Answer<Option<Vec<u8>>> {
+        if !self.native {
+            return Ok(self.table.extra.read(&*self.pool, id).map_err(errno)?.remove(name));
+        }
+        let mut value = vec![0; 1 << 16];
+        match fgetxattr(&*self.host_file(ino, id)?, &*on_host(name), &mut value[..]) {
+            Ok(length) => value.truncate(length),
+            Err(rustix::io::Errno::NODATA) => return Ok(None),
+            Err(error) => return Err(host(error)),
+        }
+        Ok(Some(value))
+    }
+
+    /// Sets an attribute, or takes it away.
+    pub(super) fn keep(
+        &mut self,
+        ino: u64,
+        id: ObjectId,
+        name: &[u8],
+        value: Option<&[u8]>,
+    ) -> Answer<()> {
+        if self.native {
+            let (file, name) = (self.host_file(ino, id)?, on_host(name));
+            return match value {
+                Some(value) => fsetxattr(&*file, &*name, value, XattrFlags::empty()),
+                None => fremovexattr(&*file, &*name),
+            }
+            .map_err(host);
+        }
+        let mut values = self.table.extra.read(&*self.pool, id).map_err(errno)?;
+        match value {
+            Some(value) => values.insert(name.to_vec(), value.to_vec()),
+            None => values.remove(name),
+        };
+        if image(&values).len() > MOST {
+            return Err(Errno::ENOSPC);
+        }
+        self.table.extra.write(&*self.pool, id, &values).map_err(errno)
+    }
+
     pub fn get_xattr(&self, ino: u64, name: &OsStr) -> Answer<Vec<u8>> {
+        if let Some(list) = lists::which(name.as_bytes()) {
+            return self.acl(ino, list)?.map(|acl| acl.bytes()).ok_or(Errno::NO_XATTR);
+        }
         let id = self.keeper(ino).ok_or(Errno::NO_XATTR)?;
         if name.as_bytes() == ID {
             return self.id_of(ino).map(|id| id.to_string().into()).ok_or(Errno::NO_XATTR);
         }
         let name = settable(name)?;
-        if !self.native {
-            let found = self.table.extra.read(&*self.pool, id).map_err(errno)?.remove(name);
-            return found.ok_or(Errno::NO_XATTR);
-        }
-        let file = self.host_file(ino, id)?;
-        let mut value = vec![0; 1 << 16];
-        let length = fgetxattr(&*file, name, &mut value[..]).map_err(host)?;
-        value.truncate(length);
-        Ok(value)
+        self.value(ino, id, name)?.ok_or(Errno::NO_XATTR)
     }
 
     /// Their names, each ended by a NUL.
@@ -204,48 +265,50 @@ impl Fs {
             return Ok(names);
         }
         let file = self.host_file(ino, id)?;
-        names.resize(1 << 16, 0);
-        let length = flistxattr(&*file, &mut names[..]).map_err(host)?;
-        names.truncate(length);
+        let mut there = vec![0; 1 << 16];
+        let length = flistxattr(&*file, &mut there[..]).map_err(host)?;
+        let there = there.get(..length).unwrap_or(&[]).split_inclusive(|byte| *byte == 0);
+        for name in there.filter_map(|name| for_programs(name.strip_suffix(b"\0")?)) {
+            names.extend(name);
+            names.push(0);
+        }
         Ok(names)
     }
 
-    pub fn set_xattr(&mut self, ino: u64, name: &OsStr, value: &[u8], how: i32) -> Answer<()> {
+    pub fn set_xattr(
+        &mut self,
+        ino: u64,
+        name: &OsStr,
+        value: &[u8],
+        how: i32,
+        by: &Request,
+    ) -> Answer<()> {
         self.writable()?;
+        if let Some(list) = lists::which(name.as_bytes()) {
+            return self.set_list(ino, list, Some(value), by);
+        }
         let name = settable(name)?;
         self.give_record(ino)?;
         let id = self.keeper(ino).ok_or(Errno::EOPNOTSUPP)?;
-        if self.native {
-            let file = self.host_file(ino, id)?;
-            let how = XattrFlags::from_bits_retain(how as u32);
-            fsetxattr(&*file, name, value, how).map_err(host)?;
-        } else {
-            let mut values = self.table.extra.read(&*self.pool, id).map_err(errno)?;
-            match values.contains_key(name) {
-                true if how & libc::XATTR_CREATE != 0 => return Err(Errno::EEXIST),
-                false if how & libc::XATTR_REPLACE != 0 => return Err(Errno::NO_XATTR),
-                _ => values.insert(name.to_vec(), value.to_vec()),
-            };
-            if image(&values).len() > MOST {
-                return Err(Errno::ENOSPC);
-            }
-            self.table.extra.write(&*self.pool, id, &values).map_err(errno)?;
+        let there = how != 0 && self.value(ino, id, name)?.is_some();
+        match how {
+            libc::XATTR_CREATE if there => return Err(Errno::EEXIST),
+            libc::XATTR_REPLACE if !there => return Err(Errno::NO_XATTR),
+            _ => self.keep(ino, id, name, Some(value))?,
         }
         self.note(ino, |attr| attr.ctime = now());
         Ok(())
     }
 
-    pub fn remove_xattr(&mut self, ino: u64, name: &OsStr) -> Answer<()> {
+    pub fn remove_xattr(&mut self, ino: u64, name: &OsStr, by: &Request) -> Answer<()> {
         self.writable()?;
+        if let Some(list) = lists::which(name.as_bytes()) {
+            return self.set_list(ino, list, None, by);
+        }
         let name = settable(name)?;
         let id = self.keeper(ino).ok_or(Errno::NO_XATTR)?;
-        if self.native {
-            fremovexattr(&*self.host_file(ino, id)?, name).map_err(host)?;
-        } else {
-            let mut values = self.table.extra.read(&*self.pool, id).map_err(errno)?;
-            values.remove(name).ok_or(Errno::NO_XATTR)?;
-            self.table.extra.write(&*self.pool, id, &values).map_err(errno)?;
-        }
+        self.value(ino, id, name)?.ok_or(Errno::NO_XATTR)?;
+        self.keep(ino, id, name, None)?;
         self.note(ino, |attr| attr.ctime = now());
         Ok(())
     }
