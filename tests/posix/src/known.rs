@@ -12,6 +12,8 @@ const BOTH: &[Kind] = &[Mount, Image];
 /// Layers, the reason, and the cases as `SUITE.CASE` or `SUITE.JOB.CASE`.
 const KNOWN: &[(&[Kind], &str, &[&str])] = &[
     (BOTH, "no O_TMPFILE on a mount", &["progs.o_tmpfile"]),
+    (&[Image], "no room behind a file's end", &["coreutils.cp.sparse-extents"]),
+    (&[Image], "a file has at most 113 GiB", &["coreutils.cp.sparse-perf"]),
     (BOTH, "what is mounted is a path, and df looks there", &["coreutils.df.df-symlink"]),
     (&[Mount], "times of a mount are nanoseconds in 64 bits", &["coreutils.du.bigtime"]),
     (
@@ -36,7 +38,7 @@ mod tests {
     fn only_on_the_layers_that_are_named() {
         assert!(why(Mount, "progs.o_tmpfile").is_some());
         assert_eq!(why(Kind::Names, "progs.o_tmpfile"), None);
-        assert_eq!(why(Image, "coreutils.du.bigtime"), None);
+        assert_eq!(why(Mount, "coreutils.cp.sparse-perf"), None);
         assert_eq!(why(Mount, "o_tmpfile"), None);
     }
 }
