@@ -86,7 +86,7 @@ fn what_is_no_list_is_refused() {
         let list = |entries: &[[u8; 8]]| [&[2, 0, 0, 0][..], entries.as_flattened()].concat();
         let least = list(&[entry(1, 6), entry(4, 4), entry(32, 0)]);
         set(&file, access, &least).expect("a list");
-        assert_eq!(mode(&place, "file"), "640");
+        assert_eq!(mode(place, "file"), "640");
         let none =
             getxattr(&file, access, &mut [0; 100][..]).expect_err("it says what a mode does");
         assert_eq!(none.raw_os_error(), Errno::ENODATA as i32);
@@ -100,7 +100,7 @@ fn what_is_no_list_is_refused() {
             set(&file, default, &least).expect_err("no directory"),
             rustix::io::Errno::ACCESS
         );
-        assert_eq!(mode(&place, "file"), "640");
+        assert_eq!(mode(place, "file"), "640");
         // By their other name they are nobody's.
         let other = set(&file, "user.twz.posix_acl_access", &least);
         assert_eq!(other.expect_err("not by hand"), rustix::io::Errno::PERM);
