@@ -11,10 +11,11 @@ use crate::place::{Place, everywhere, has};
 
 const PROGRAMS: [&str; 3] = ["setfacl", "getfacl", "setpriv"];
 
-/// Says what comes of lists in the directory where it runs.
+/// Says what comes of lists in the directory where it runs. (A shell may have a setpriv of its
+/// own, which knows no users.)
 const SCRIPT: &str = r#"
 show() { for file; do echo "$file $(stat -c %a $file) $(getfacl -ncs $file | tr '\n' ' ')"; done; }
-as() { user=$1; shift; setpriv --reuid $user --regid $user --clear-groups "$@" 2>/dev/null && echo "$user may" || echo "$user may not"; }
+as() { user=$1; shift; /usr/bin/setpriv --reuid $user --regid $user --clear-groups "$@" 2>/dev/null && echo "$user may" || echo "$user may not"; }
 umask 027
 mkdir d
 echo bytes >d/a
