@@ -4,12 +4,12 @@
 //! module's pool (`tests/mount/vm.sh` does that in the virtual machine). What each file
 //! tests is its name; [`place`] mounts.
 
+mod access;
 mod attributes;
 mod calls;
 mod dirs;
 mod fstab;
 mod life;
-mod lists;
 mod long;
 mod objects;
 mod owners;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! An access control list, as programs set it and the kernel reads it: who else may do what,
-//! beside owner, group and others. [`super::lists`] keeps them.
+//! beside owner, group and others. [`super::access`] keeps them.
 
 /// Version of the bytes.
 const VERSION: u32 = 2;

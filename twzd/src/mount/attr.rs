@@ -16,7 +16,7 @@ const MADE: u32 = 1 << 16;
 /// The last name is gone, and the object goes when nobody has it open.
 const ORPHAN: u32 = 1 << 17;
 /// It has access control lists.
-const LISTED: u32 = 1 << 18;
+const HAS_ACL: u32 = 1 << 18;
 
 /// What POSIX says of a file. Times are nanoseconds since 1970.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -31,7 +31,7 @@ pub struct Attr {
     pub ctime: i64,
     pub made: bool,
     pub orphan: bool,
-    pub listed: bool,
+    pub has_acl: bool,
 }
 
 impl Attr {
@@ -39,8 +39,8 @@ impl Attr {
     pub fn new(mode: u32, uid: u32, gid: u32) -> Self {
         let now = now();
         let (atime, mtime, ctime) = (now, now, now);
-        let (made, orphan, listed) = (true, false, false);
-        Self { mode, uid, gid, rdev: 0, atime, mtime, ctime, made, orphan, listed }
+        let (made, orphan, has_acl) = (true, false, false);
+        Self { mode, uid, gid, rdev: 0, atime, mtime, ctime, made, orphan, has_acl }
     }
 
     /// Of an object that has no record: what its default rights say.
@@ -99,7 +99,7 @@ impl Attr {
 
     /// The record of `id`. MOUNT.md says what is where.
     pub fn record(&self, id: ObjectId) -> [u8; RECORD] {
-        let flags = [(self.made, MADE), (self.orphan, ORPHAN), (self.listed, LISTED)];
+        let flags = [(self.made, MADE), (self.orphan, ORPHAN), (self.has_acl, HAS_ACL)];
         let flags = flags.iter().filter(|(so, _)| *so).fold(0, |all, (_, flag)| all | flag);
         let words = [
             id.lo,
@@ -137,7 +137,7 @@ impl Attr {
             ctime: ctime as i64,
             made: flags & MADE != 0,
             orphan: flags & ORPHAN != 0,
-            listed: flags & LISTED != 0,
+            has_acl: flags & HAS_ACL != 0,
         };
         id.is_valid().then_some((id, attr))
     }
@@ -186,7 +186,7 @@ mod tests {
     #[test]
     fn a_record_says_what_was_put_in() {
         let id = ObjectId { lo: 7, hi: 9 };
-        for (made, orphan, listed) in
+        for (made, orphan, has_acl) in
             [(true, false, false), (false, false, true), (true, true, false)]
         {
             let attr = Attr {
@@ -199,7 +199,7 @@ mod tests {
                 ctime: 1,
                 made,
                 orphan,
-                listed,
+                has_acl,
             };
             assert_eq!(Attr::of_record(&attr.record(id)), Some((id, attr)));
         }

@@ -25,7 +25,7 @@ use super::{
     open::Change,
     reply::{attr, empty, entry, forget, nothing, offset, sized},
     seek::{Seek, Seeker},
-    tree::New,
+    tree::{New, Rename},
 };
 
 /// The file system, as the kernel talks to it.
@@ -218,8 +218,8 @@ impl Filesystem for Calls {
         flags: RenameFlags,
         reply: ReplyEmpty,
     ) {
-        let (from, to) = ((parent.0, name), (new_parent.0, new_name));
-        empty(self.fs().rename(from, to, flags, request), reply);
+        let asked = Rename { from: (parent.0, name), to: (new_parent.0, new_name), flags };
+        empty(self.fs().rename(&asked, request), reply);
     }
 
     fn link(&self, _: &Request, ino: INodeNo, parent: INodeNo, name: &OsStr, reply: ReplyEntry) {

@@ -5,15 +5,15 @@
 //! [`Fs`] is the file system, over any pool: its names in [`tree`], and how they are spelled
 //! in [`spelling`], what is open in [`open`], what is in a file in [`content`] and [`piece`],
 //! what is seen of it in [`look`], what POSIX wants besides in [`attr`], [`table`],
-//! [`xattr`], [`acl`], [`lists`] and [`links`], which inodes there are in [`nodes`]. [`calls`], [`reply`]
+//! [`xattr`], [`acl`], [`access`] and [`links`], which inodes there are in [`nodes`]. [`calls`], [`reply`]
 //! and [`seek`] answer the kernel with it, and [`serve`] mounts it and takes it down.
 
+mod access;
 mod acl;
 mod attr;
 mod calls;
 mod content;
 mod links;
-mod lists;
 mod look;
 mod nodes;
 mod open;

@@ -10,10 +10,10 @@ use twz::{Binding, Error, Joined, NewObject, ObjectId, Rights, flags, joined};
 
 use super::{
     Fs, PROCESSES,
+    access::Heritage,
     attr::{kind, nanoseconds, now},
     content::Content,
     errno,
-    lists::Heritage,
     nodes::{Object, ROOT},
     spelling,
     table::is_hidden,
@@ -267,7 +267,7 @@ impl Fs {
             self.give_record(ino)?;
         }
         if let Some(mode) = change.mode {
-            self.list_follows(ino, mode)?;
+            self.acl_follows(ino, mode)?;
         }
         self.note(ino, |attr| {
             let now = now();
@@ -330,7 +330,7 @@ impl Fs {
         let path = self.nodes.path(ino).ok_or(Errno::ENOENT)?;
         let marker = match self.marker(&path) {
             Some(id) => id,
-            None => self.mark(&path, &Heritage { attr, lists: Vec::new() })?,
+            None => self.mark(&path, &Heritage { attr, acls: Vec::new() })?,
         };
         if let Some(dir) = self.nodes.dir_mut(ino) {
             dir.marker = Some(marker);

@@ -9,9 +9,9 @@ use twz::{Binding, Error, MAX_DATA, NewObject, ObjectId, Rights};
 
 use super::{
     Fs, PROCESSES,
+    access::Heritage,
     attr::{Attr, now},
     errno,
-    lists::Heritage,
     look::Look,
     nodes::{Dir, ROOT, SERVER},
     spelling,
@@ -35,6 +35,13 @@ pub struct New<'a> {
     pub rdev: u32,
     /// What is in it from the start: the text of a symbolic link.
     pub text: &'a [u8],
+}
+
+/// What rename(2) is asked: each name in its directory.
+pub struct Rename<'a> {
+    pub from: (u64, &'a OsStr),
+    pub to: (u64, &'a OsStr),
+    pub flags: RenameFlags,
 }
 
 impl Fs {
@@ -169,7 +176,7 @@ impl Fs {
         let id = self.pool.create(&NewObject { size, ..NewObject::default() }).map_err(errno)?;
         // What is no plain file has its type in the table: that goes first.
         let plain = attr.format() == libc::S_IFREG;
-        let mut done = self.give_lists(id, &heritage);
+        let mut done = self.give_acls(id, &heritage);
         if done.is_ok() && !plain {
             done = self.table.set(&*self.pool, id, attr).map_err(errno);
             if size != 0 {
@@ -219,7 +226,7 @@ impl Fs {
     pub(super) fn mark(&mut self, path: &str, heritage: &Heritage) -> Answer<ObjectId> {
         let id = self.pool.create(&NewObject::default()).map_err(errno)?;
         let hidden = format!("{path}/{HIDDEN}");
-        let done = self.give_lists(id, heritage).and_then(|()| {
+        let done = self.give_acls(id, heritage).and_then(|()| {
             let set = self.table.set(&*self.pool, id, heritage.attr);
             set.and_then(|()| self.pool.bind(&hidden, id, false)).map_err(errno)
         });
@@ -343,26 +350,14 @@ impl Fs {
         self.attributes(ino)
     }
 
-    /// What rename(2) is asked.
-    pub fn rename(
-        &mut self,
-        from: (u64, &OsStr),
-        to: (u64, &OsStr),
-        flags: RenameFlags,
-        request: &Request,
-    ) -> Answer<()> {
-        match flags.contains(RenameFlags::RENAME_WHITEOUT) {
-            true => self.move_and_white_out(from, to, flags, request),
-            false => self.move_name(from, to, flags),
+    pub fn rename(&mut self, asked: &Rename<'_>, request: &Request) -> Answer<()> {
+        match asked.flags.contains(RenameFlags::RENAME_WHITEOUT) {
+            true => self.move_and_white_out(asked, request),
+            false => self.move_name(asked),
         }
     }
 
-    fn move_name(
-        &mut self,
-        from: (u64, &OsStr),
-        to: (u64, &OsStr),
-        flags: RenameFlags,
-    ) -> Answer<()> {
+    fn move_name(&mut self, &Rename { from, to, flags }: &Rename<'_>) -> Answer<()> {
         self.writable()?;
         let (old_name, old) = self.place(from.0, from.1)?;
         let (new_name, new) = self.place(to.0, to.1)?;
@@ -408,20 +403,15 @@ impl Fs {
 
     /// Renames, and leaves a device that there is not where it was: a whiteout. Until that
     /// has the name it is an orphan, which the next mount deletes.
-    fn move_and_white_out(
-        &mut self,
-        from: (u64, &OsStr),
-        to: (u64, &OsStr),
-        flags: RenameFlags,
-        request: &Request,
-    ) -> Answer<()> {
+    fn move_and_white_out(&mut self, asked: &Rename<'_>, request: &Request) -> Answer<()> {
         self.writable()?;
-        let (_, old) = self.place(from.0, from.1)?;
+        let flags = asked.flags.difference(RenameFlags::RENAME_WHITEOUT);
+        let (_, old) = self.place(asked.from.0, asked.from.1)?;
         let attr = Attr::new(libc::S_IFCHR, request.uid(), request.gid());
         let id = self.pool.create(&NewObject::default()).map_err(errno)?;
         let made = self.table.set(&*self.pool, id, Attr { orphan: true, ..attr }).map_err(errno);
         let done = made
-            .and_then(|()| self.move_name(from, to, flags.difference(RenameFlags::RENAME_WHITEOUT)))
+            .and_then(|()| self.move_name(&Rename { flags, ..*asked }))
             .and_then(|()| self.pool.bind(&old, id, false).map_err(errno));
         if done.is_ok() {
             return self.table.set(&*self.pool, id, attr).map_err(errno);

@@ -18,9 +18,9 @@ use twz::{Backend, Binding, DATA_START, Error, NewObject, ObjectId, Result, Righ
 
 use super::{
     Fs,
+    access::{self, ACCESS, DEFAULT},
     attr::now,
     errno,
-    lists::{self, ACCESS, DEFAULT},
 };
 
 type Answer<T> = std::result::Result<T, Errno>;
@@ -168,7 +168,7 @@ fn settable(name: &OsStr) -> Answer<&[u8]> {
 
 /// What an attribute is named on the host's file: a list there would be for that file.
 fn on_host(name: &[u8]) -> Cow<'_, [u8]> {
-    match lists::which(name) {
+    match access::which(name) {
         Some(list) => [OWN, list.strip_prefix(b"system.").unwrap_or(list)].concat().into(),
         None => name.into(),
     }
@@ -242,7 +242,7 @@ impl Fs {
     }
 
     pub fn get_xattr(&self, ino: u64, name: &OsStr) -> Answer<Vec<u8>> {
-        if let Some(list) = lists::which(name.as_bytes()) {
+        if let Some(list) = access::which(name.as_bytes()) {
             return self.acl(ino, list)?.map(|acl| acl.bytes()).ok_or(Errno::NO_XATTR);
         }
         let id = self.keeper(ino).ok_or(Errno::NO_XATTR)?;
@@ -256,23 +256,18 @@ impl Fs {
     /// Their names, each ended by a NUL.
     pub fn list_xattr(&self, ino: u64) -> Answer<Vec<u8>> {
         let Some(id) = self.keeper(ino) else { return Ok(Vec::new()) };
-        let mut names = Vec::new();
-        if !self.native {
-            for name in self.table.extra.read(&*self.pool, id).map_err(errno)?.keys() {
-                names.extend(name);
-                names.push(0);
-            }
-            return Ok(names);
-        }
-        let file = self.host_file(ino, id)?;
-        let mut there = vec![0; 1 << 16];
-        let length = flistxattr(&*file, &mut there[..]).map_err(host)?;
-        let there = there.get(..length).unwrap_or(&[]).split_inclusive(|byte| *byte == 0);
-        for name in there.filter_map(|name| for_programs(name.strip_suffix(b"\0")?)) {
-            names.extend(name);
-            names.push(0);
-        }
-        Ok(names)
+        let there: Vec<Vec<u8>> = if self.native {
+            let mut names = vec![0; 1 << 16];
+            let file = self.host_file(ino, id)?;
+            let length = flistxattr(&*file, &mut names[..]).map_err(host)?;
+            names.truncate(length);
+            names.split(|byte| *byte == 0).map(<[u8]>::to_vec).collect()
+        } else {
+            self.table.extra.read(&*self.pool, id).map_err(errno)?.into_keys().collect()
+        };
+        let shown = there.iter().filter(|name| !name.is_empty());
+        let shown: Vec<&[u8]> = shown.filter_map(|name| for_programs(name)).collect();
+        Ok(shown.into_iter().flat_map(|name| [name, b"\0"].concat()).collect())
     }
 
     pub fn set_xattr(
@@ -284,8 +279,8 @@ impl Fs {
         by: &Request,
     ) -> Answer<()> {
         self.writable()?;
-        if let Some(list) = lists::which(name.as_bytes()) {
-            return self.set_list(ino, list, Some(value), by);
+        if let Some(list) = access::which(name.as_bytes()) {
+            return self.set_acl(ino, list, Some(value), by);
         }
         let name = settable(name)?;
         self.give_record(ino)?;
@@ -302,8 +297,8 @@ impl Fs {
 
     pub fn remove_xattr(&mut self, ino: u64, name: &OsStr, by: &Request) -> Answer<()> {
         self.writable()?;
-        if let Some(list) = lists::which(name.as_bytes()) {
-            return self.set_list(ino, list, None, by);
+        if let Some(list) = access::which(name.as_bytes()) {
+            return self.set_acl(ino, list, None, by);
         }
         let name = settable(name)?;
         let id = self.keeper(ino).ok_or(Errno::NO_XATTR)?;

@@ -22,7 +22,7 @@ pub const DEFAULT: &[u8] = b"system.posix_acl_default";
 /// What is made in a directory gets.
 pub struct Heritage {
     pub attr: Attr,
-    pub lists: Vec<(&'static [u8], Acl)>,
+    pub acls: Vec<(&'static [u8], Acl)>,
 }
 
 /// One of the two, if an attribute's name is that.
@@ -32,19 +32,24 @@ pub fn which(name: &[u8]) -> Option<&'static [u8]> {
 
 impl Fs {
     /// The object that keeps the lists of a file or directory, if it has any.
-    fn listed(&self, ino: u64) -> Option<ObjectId> {
-        let has = |id: &ObjectId| self.table.get(*id).is_some_and(|attr| attr.listed);
+    fn acl_keeper(&self, ino: u64) -> Option<ObjectId> {
+        let has = |id: &ObjectId| self.table.get(*id).is_some_and(|attr| attr.has_acl);
         self.keeper(ino).filter(has)
     }
 
-    /// A list, if there is one.
+    /// The bytes of a list, if there is one.
+    fn acl_bytes(&self, ino: u64, which: &[u8]) -> Answer<Option<Vec<u8>>> {
+        self.acl_keeper(ino).map_or(Ok(None), |id| self.value(ino, id, which))
+    }
+
+    /// A list, if there is one. Of one that is damaged nobody knows whom it kept out.
     pub fn acl(&self, ino: u64, which: &[u8]) -> Answer<Option<Acl>> {
-        let Some(id) = self.listed(ino) else { return Ok(None) };
-        Ok(self.value(ino, id, which)?.and_then(|bytes| Acl::parse(&bytes)))
+        let bytes = self.acl_bytes(ino, which)?;
+        bytes.map(|bytes| Acl::parse(&bytes).ok_or(Errno::EIO)).transpose()
     }
 
     /// Sets a list, or takes it away.
-    pub fn set_list(
+    pub fn set_acl(
         &mut self,
         ino: u64,
         which: &[u8],
@@ -55,7 +60,8 @@ impl Fs {
         if which == DEFAULT && self.nodes.dir(ino).is_none() {
             return if acl.is_some() { Err(Errno::EACCES) } else { Ok(()) };
         }
-        if acl.is_none() && self.acl(ino, which)?.is_none() {
+        let there = self.acl_bytes(ino, which)?.is_some();
+        if acl.is_none() && !there {
             return Ok(());
         }
         self.give_record(ino)?;
@@ -64,12 +70,12 @@ impl Fs {
         // One that says what a mode does is that mode.
         let kept = acl.filter(|acl| which == DEFAULT || !acl.is_mode());
         let other = if which == ACCESS { DEFAULT } else { ACCESS };
-        let listed = kept.is_some() || self.acl(ino, other)?.is_some();
-        if kept.is_some() || self.acl(ino, which)?.is_some() {
+        let has_acl = kept.is_some() || self.acl_bytes(ino, other)?.is_some();
+        if kept.is_some() || there {
             self.keep(ino, id, which, kept.map(|acl| acl.bytes()).as_deref())?;
         }
         self.note(ino, |attr| {
-            attr.listed = listed;
+            attr.has_acl = has_acl;
             if let Some(mode) = mode {
                 attr.mode = attr.mode & !0o777 | mode;
                 if by.uid() != 0 && by.gid() != attr.gid {
@@ -82,8 +88,8 @@ impl Fs {
     }
 
     /// Has a list say what the mode will.
-    pub fn list_follows(&mut self, ino: u64, mode: u32) -> Answer<()> {
-        let (Some(mut acl), Some(id)) = (self.acl(ino, ACCESS)?, self.listed(ino)) else {
+    pub fn acl_follows(&mut self, ino: u64, mode: u32) -> Answer<()> {
+        let (Some(mut acl), Some(id)) = (self.acl(ino, ACCESS)?, self.acl_keeper(ino)) else {
             return Ok(());
         };
         acl.set_mode(mode);
@@ -109,9 +115,9 @@ impl Fs {
                 attr.mode |= libc::S_ISGID;
             }
         }
-        let mut lists = Vec::new();
+        let mut acls = Vec::new();
         if attr.format() == libc::S_IFLNK {
-            return Ok(Heritage { attr, lists });
+            return Ok(Heritage { attr, acls });
         }
         match self.acl(parent, DEFAULT)? {
             Some(default) => {
@@ -119,21 +125,21 @@ impl Fs {
                 access.limit(mode);
                 attr.mode = attr.mode & !0o777 | access.mode();
                 if !access.is_mode() {
-                    lists.push((ACCESS, access));
+                    acls.push((ACCESS, access));
                 }
                 if directory {
-                    lists.push((DEFAULT, default));
+                    acls.push((DEFAULT, default));
                 }
             }
             None => attr.mode &= !(umask & 0o777),
         }
-        attr.listed = !lists.is_empty();
-        Ok(Heritage { attr, lists })
+        attr.has_acl = !acls.is_empty();
+        Ok(Heritage { attr, acls })
     }
 
     /// Gives what was just made its lists.
-    pub fn give_lists(&mut self, id: ObjectId, heritage: &Heritage) -> Answer<()> {
-        let mut lists = heritage.lists.iter();
-        lists.try_for_each(|(which, acl)| self.keep(0, id, which, Some(&acl.bytes())))
+    pub fn give_acls(&mut self, id: ObjectId, heritage: &Heritage) -> Answer<()> {
+        let mut acls = heritage.acls.iter();
+        acls.try_for_each(|(which, acl)| self.keep(0, id, which, Some(&acl.bytes())))
     }
 }

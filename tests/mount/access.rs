@@ -2,12 +2,12 @@
 //! Access control lists: what is set, what is made gets, and the kernel heeds, the same as in a
 //! directory of the host's.
 
-use std::fs;
+use std::{fs, path::Path};
 
 use nix::errno::Errno;
 use rustix::fs::{XattrFlags, getxattr, setxattr};
 
-use crate::place::{Place, everywhere, has};
+use crate::place::{Home, Place, everywhere, has};
 
 const PROGRAMS: [&str; 3] = ["setfacl", "getfacl", "setpriv"];
 
@@ -49,11 +49,16 @@ show d/copy d/linked d
 umask 022
 touch d/last
 show d/last
+touch of
+chown 12:34 of
+chmod 2755 of
+as 12 setfacl -m u:56:r of
+show of
 "#;
 
 #[test]
 fn lists_are_heeded_and_handed_on() {
-    let test = "lists::lists_are_heeded_and_handed_on";
+    let test = "access::lists_are_heeded_and_handed_on";
     if !has(test, &PROGRAMS) {
         return;
     }
@@ -77,12 +82,14 @@ fn lists_are_heeded_and_handed_on() {
 
 #[test]
 fn what_is_no_list_is_refused() {
-    everywhere("lists::what_is_no_list_is_refused", |place| {
+    everywhere("access::what_is_no_list_is_refused", |place| {
         let (file, dir) = (place.at("file"), place.at("dir"));
         fs::write(&file, "x").expect("written");
         fs::create_dir(&dir).expect("made");
         let (access, default) = ("system.posix_acl_access", "system.posix_acl_default");
-        let set = |path, name, bytes: &[u8]| setxattr(path, name, bytes, XattrFlags::empty());
+        let set = |path: &Path, name: &str, bytes: &[u8]| {
+            setxattr(path, name, bytes, XattrFlags::empty())
+        };
         let entry = |tag: u8, rights: u8| [tag, 0, rights, 0, 255, 255, 255, 255];
         let list = |entries: &[[u8; 8]]| [&[2, 0, 0, 0][..], entries.as_flattened()].concat();
         let least = list(&[entry(1, 6), entry(4, 4), entry(32, 0)]);
@@ -102,6 +109,20 @@ fn what_is_no_list_is_refused() {
             rustix::io::Errno::ACCESS
         );
         assert_eq!(mode(place, "file"), "640");
+        // A damaged one is not none, for then it would keep nobody out, and is set anew.
+        let user = [2, 0, 4, 0, 12, 0, 0, 0];
+        let named = list(&[entry(1, 6), user, entry(4, 4), entry(16, 6), entry(32, 0)]);
+        if place.home == Home::Directory {
+            set(&file, access, &named).expect("a list");
+            let kept = place.pool().join("names/file");
+            set(&kept, "user.twz.posix_acl_access", b"damaged").expect("on the host's file");
+            place.again();
+            let damaged = getxattr(&file, access, &mut [0; 100][..]).expect_err("it is damaged");
+            assert_eq!(damaged, rustix::io::Errno::IO);
+            set(&file, access, &named).expect("a list");
+            let length = getxattr(&file, access, &mut [0; 100][..]).expect("it is whole");
+            assert_eq!(length, named.len());
+        }
         // By their other name they are nobody's.
         let other = set(&file, "user.twz.posix_acl_access", &least);
         assert_eq!(other.expect_err("not by hand"), rustix::io::Errno::PERM);
